@@ -1,0 +1,6 @@
+"""Models of what a workflow is."""
+
+from workflows.models.version import WorkflowVersion
+from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
+
+__all__ = ["Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]

@@ -1,0 +1,30 @@
+"""Every limit in one place, each with the sentence that a person reads when it is passed."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`value` in `unit`; `message` says what was passed, with `{value}` and `{field}` to fill."""
+
+    value: int
+    unit: str
+    message: str
+
+    def says(self, field: str = "") -> str:
+        return self.message.format(value=f"{self.value:,}", field=field)
+
+
+RUN_INPUT_BYTES: Final = Limit(2_000_000, "bytes", "The input {field} is larger than {value} bytes, the most a run takes.")
+STEP_OUTPUT_BYTES: Final = Limit(
+    8_000_000, "bytes", "The step's output is larger than {value} bytes, the most a step may keep."
+)
+INLINE_OUTPUT_BYTES: Final = Limit(262_144, "bytes", "Outputs over {value} bytes are kept beside the row.")
+STEPS_PER_WORKFLOW: Final = Limit(1_000, "steps", "A workflow holds at most {value} steps.")
+EDGES_PER_WORKFLOW: Final = Limit(4_000, "paths", "A workflow holds at most {value} paths.")
+WORKFLOW_NAME_CHARS: Final = Limit(255, "characters", "A name has 1 to {value} characters.")
+STEP_ROUNDS: Final = Limit(50, "rounds", "A step may be sent back at most {value} times in one run.")
+CRASHES_PER_STEP: Final = Limit(3, "crashes", "The worker stopped {value} times in this step, so it was not tried again.")
+RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")
+RUNS_PER_MINUTE: Final = Limit(600, "runs", "At most {value} runs may be started a minute.")

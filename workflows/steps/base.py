@@ -1,0 +1,247 @@
+"""What a step type is, what its executor is given, and what it may answer."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, TypeAlias
+
+from django import forms
+
+from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.retry import ONCE, RetryPolicy
+from workflows.expressions.names import Scope
+from workflows.lib.errors import ErrorInfo, Fault, Problem, StepwellError
+from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.providers.base import ChatAnswer, ChatRequest
+
+
+class Group(StrEnum):
+    """Where the picker shows a type (design README §4: Think, Ask a person, Steer, Do)."""
+
+    THINK = "think"
+    ASK = "ask"
+    STEER = "steer"
+    DO = "do"
+
+
+class ExecutionKind(StrEnum):
+    """How an executor is run: at once in the driver, on the asyncio loop, or in a thread."""
+
+    INLINE = "inline"
+    ASYNC = "async"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A way out of a step. `name` is what edges say, `label` what people read."""
+
+    name: str = DEFAULT_PORT
+    label: str = ""
+
+
+# --- what an executor answers -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The step is done. `output` is a JSON object whose main text is `content`; `port` is the way out.
+
+    `variables` are context variables to set, `notes` short facts for the run page ("6 of 20 sentences kept").
+    """
+
+    output: JSONObject
+    port: str = DEFAULT_PORT
+    variables: JSONObject = field(default_factory=dict)
+    answers: tuple[ChatAnswer, ...] = ()
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntil:
+    """Hold no worker until `at` (UTC), then be completed with `output` on `port`."""
+
+    at: datetime
+    output: JSONObject
+    port: str = DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRequest:
+    """A gate: what a person is asked, about which value, and who may decide.
+
+    `content` is the value under review (JSON object); `editable` says whether its text may be changed;
+    `assignees` are `user:EMAIL` or `role:ROLE`, empty = everybody whose role may review;
+    `buttons` are (decision, label, port); `fields` are form field declarations `{name, label, type, required}`.
+    """
+
+    title: str
+    content: JSONObject
+    instructions: str = ""
+    editable: bool = True
+    assignees: tuple[str, ...] = ()
+    quorum: int = 1
+    bar_starter: bool = False
+    fields: tuple[JSONObject, ...] = ()
+    buttons: tuple[tuple[str, str, str], ...] = (("approve", "Approve", "approved"), ("reject", "Reject", "rejected"))
+    due_at: datetime | None = None
+    default_decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """End the run now, as completed, with `output` (a filter that does not hold)."""
+
+    output: JSONObject
+    reason: str
+
+
+Outcome: TypeAlias = Completed | WaitUntil | ReviewRequest | EndRun
+
+
+class StepError(StepwellError):
+    """A step could not do its work. `retryable` says whether trying again can help."""
+
+    code = "step"
+    fault = Fault.AUTHOR
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "step",
+        retryable: bool = False,
+        fault: Fault = Fault.AUTHOR,
+        field: str | None = None,
+        fix: str | None = None,
+        detail: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.info = ErrorInfo(
+            code=code,
+            message=message,
+            retryable=retryable,
+            fault=fault,
+            field=field,
+            fix=fix,
+            detail=detail,
+            retry_after_s=retry_after_s,
+        )
+
+
+# --- what an executor is given ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a step may know of its run."""
+
+    id: str
+    started_at: datetime
+    is_test: bool = False
+    yolo: bool = False
+
+
+def _no_chat(request: ChatRequest) -> Awaitable[ChatAnswer]:
+    raise StepError("This step was given no way to call a model.", code="no_model", fault=Fault.INTERNAL)
+
+
+def _ignore(text: str) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """Everything an executor gets: values and callbacks, never the ORM, the queue or a socket.
+
+    `scope` holds the data its texts may see; `previous` is the value of the step before;
+    `chat` calls a model (streams to the page, follows the fallback chain, records the attempt by itself);
+    `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
+    """
+
+    step: StepDef
+    scope: Scope
+    previous: JSONValue
+    now: datetime
+    run: RunFacts
+    attempt: int = 1
+    idempotency_key: str = ""
+    chat: Callable[[ChatRequest], Awaitable[ChatAnswer]] = _no_chat
+    write: Callable[[str], None] = _ignore
+
+    @property
+    def config(self) -> JSONObject:
+        return self.step.config
+
+
+# --- the type itself ----------------------------------------------------------------------------
+
+
+class StepType(ABC):  # noqa: B024 - a type overrides `execute` or `execute_async`, by its kind
+    """A kind of step, declared in one place.
+
+    From this come the builder's form, the API's validation, the OpenAPI schema, the docs page and the canvas node.
+    The docstring is the description that people read.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    icon: ClassVar[str]
+    group: ClassVar[Group]
+    aliases: ClassVar[tuple[str, ...]] = ()
+    is_container: ClassVar[bool] = False
+    is_outward: ClassVar[bool] = False
+    can_disable: ClassVar[bool] = True
+    default_retry: ClassVar[RetryPolicy] = ONCE
+    default_timeout: ClassVar[timedelta] = timedelta(minutes=5)
+    ConfigForm: ClassVar[type[forms.Form]] = forms.Form
+
+    def kind(self, config: JSONObject) -> ExecutionKind:
+        """How `execute` is to be run with these settings."""
+        return ExecutionKind.INLINE
+
+    def uses_model(self, config: JSONObject) -> bool:
+        """Whether a model is called with these settings (tile colour, estimates, retry default)."""
+        return False
+
+    def ports(self, config: JSONObject) -> tuple[Port, ...]:
+        """Ways out, in order; the first is the main one (healing and bypassing follow it). `error` is added by policy."""
+        return (Port(),)
+
+    def summary(self, config: JSONObject) -> str:
+        """One line in words of what the step does, made from its settings."""
+        return self.label
+
+    def retry_policy(self, config: JSONObject) -> RetryPolicy:
+        """The policy that holds when the step has none of its own."""
+        return self.default_retry
+
+    def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
+        """(name, JSON type) of the output's known fields, for completion in the editor."""
+        return (("content", "string"),)
+
+    def check(self, step: StepDef) -> tuple[Problem, ...]:
+        """Semantic problems of the settings that the form's own cleaning cannot see."""
+        return ()
+
+    def execute(self, context: StepContext) -> Outcome:
+        """Do the work (kinds INLINE and CPU). Raises StepError."""
+        raise NotImplementedError(f"{type(self).__name__} is not run inline")
+
+    async def execute_async(self, context: StepContext) -> Outcome:
+        """Do the work (kind ASYNC). Raises StepError; cancelling the task stops the work."""
+        raise NotImplementedError(f"{type(self).__name__} is not run on the loop")
+
+    @classmethod
+    def description(cls) -> str:
+        """The first paragraph of the docstring."""
+        return " ".join((cls.__doc__ or "").strip().split("\n\n")[0].split())
+
+    def form(self, config: JSONObject | None = None, **kwargs: Any) -> forms.Form:
+        """The settings form, filled from a stored config (unbound when `config` is None)."""
+        return self.ConfigForm(initial=config, **kwargs)

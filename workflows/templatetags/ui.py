@@ -1,0 +1,338 @@
+"""Template tags for shared looks: icons, status, figures, times, people, safe Markdown. Words: docs/ui.md."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from workflows.lib.markdown import render_markdown
+
+register = template.Library()
+
+NOTHING = "–"  # an en dash: this figure does not apply
+FALLBACK_ICON = "puzzle"  # for step types of third parties that name a symbol the sprite does not have
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a status is shown: its shape (``data-s``), its icon and its word."""
+
+    shape: str
+    icon: str
+    word: str
+
+
+LOOKS: dict[str, Look] = {
+    "queued": Look("queued", "clock", "Queued"),
+    "pending": Look("wait", "circle-dashed", "Not started"),
+    "running": Look("running", "loader-circle", "Running"),
+    "waiting": Look("queued", "clock", "Waiting"),
+    "review": Look("review", "hand", "Waiting for review"),
+    "paused": Look("paused", "circle-pause", "Paused"),
+    "completed": Look("done", "circle-check", "Succeeded"),
+    "retried": Look("retry", "rotate-cw", "Succeeded after a retry"),
+    "failed": Look("failed", "octagon-x", "Failed"),
+    "skipped": Look("skip", "circle-slash", "Skipped"),
+    "cancelled": Look("cancel", "ban", "Cancelled"),
+}
+
+
+def look_of(status: str, *, retried: bool = False, review: bool = False, run: bool = False) -> Look:
+    """The look of a run's or step run's status; an unknown status keeps its own word and the waiting shape."""
+    name = str(status)
+    if review and name in {"waiting", "paused", "running"}:
+        name = "review"
+    elif retried and name == "completed":
+        name = "retried"
+    elif run and name == "pending":
+        name = "queued"
+    return LOOKS.get(name) or Look("wait", "circle-dashed", name.replace("_", " ").capitalize())
+
+
+@lru_cache(maxsize=1)
+def icon_names() -> frozenset[str]:
+    """The symbols of the sprite, as listed in static/icons.txt."""
+    lines = (Path(settings.BASE_DIR) / "static" / "icons.txt").read_text(encoding="utf-8").splitlines()
+    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
+def icon_html(name: str, *, size: int = 16, spin: bool = False, css: str = "") -> SafeString:
+    """One symbol of the sprite; always decoration, so whatever it says must also stand in words."""
+    classes = " ".join(
+        part for part in ("i", f"i--{size}" if size != 16 else "", "spin" if spin else "", css) if part
+    )
+    symbol = name if name in icon_names() else FALLBACK_ICON
+    return format_html(
+        '<svg class="{}" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>',
+        classes,
+        static("vendor/icons.svg"),
+        symbol,
+    )
+
+
+@register.simple_tag
+def icon(name: str, size: int = 16, spin: bool = False, css: str = "") -> SafeString:
+    """``{% icon "play" size=14 %}``; sizes 14, 16, 20."""
+    return icon_html(name, size=size, spin=spin, css=css)
+
+
+@register.simple_tag
+def status(
+    value: str,
+    retried: bool = False,
+    review: bool = False,
+    run: bool = False,
+    pill: bool = False,
+    word: bool = True,
+) -> SafeString:
+    """``{% status step_run.status retried=True %}``: shape, then word. ``word=False`` keeps it for screen readers."""
+    look = look_of(value, retried=retried, review=review, run=run)
+    return format_html(
+        '<span class="st{}" data-s="{}"{}>{}<span{}>{}</span></span>',
+        " st--pill" if pill else "",
+        look.shape,
+        "" if word else format_html(' title="{}"', look.word),
+        icon_html(look.icon, spin=look.shape == "running"),
+        "" if word else mark_safe(' class="vh"'),
+        look.word,
+    )
+
+
+@register.filter
+def shape(value: str) -> str:
+    """The ``data-s`` of a status, for rows, rails and strips: ``{{ step_run.status|shape }}``."""
+    return look_of(value).shape
+
+
+@register.filter
+def status_word(value: str) -> str:
+    """The word of a status: ``{{ run.status|status_word }}``."""
+    return look_of(value).word
+
+
+def format_duration(milliseconds: float | None) -> str:
+    """12 ms · 0.4 s · 31.8 s · 8 min 21 s · 2 h 05 min · 3 d 4 h; a dash for None."""
+    if milliseconds is None:
+        return NOTHING
+    ms = max(0.0, float(milliseconds))
+    if ms < 100:
+        return f"{ms:.0f} ms"
+    if ms < 59_950:  # below what would round to 60.0 s
+        return f"{ms / 1000:.1f} s"
+    seconds = round(ms / 1000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 24:
+        days, hours = divmod(hours, 24)
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {seconds:02} s"
+
+
+@register.simple_tag
+def duration(milliseconds: float | timedelta | None) -> str:
+    """``{% duration step_run.duration_ms %}``; takes milliseconds or a timedelta."""
+    if isinstance(milliseconds, timedelta):
+        milliseconds = milliseconds / timedelta(milliseconds=1)
+    return format_duration(milliseconds)
+
+
+def format_money(amount: Decimal | float | str | None, places: int | None = None) -> str:
+    """US dollars, rounded honestly: under ten cents to a tenth of a cent, then to the cent; never down to nothing."""
+    if amount is None or amount == "":
+        return NOTHING
+    try:
+        value = Decimal(str(amount))
+    except InvalidOperation:
+        return NOTHING
+    if value == 0:
+        return f"${value:.{places if places is not None else 2}f}"
+    if 0 < value < Decimal("0.001"):
+        return "< $0.001"
+    if places is None:
+        places = 3 if abs(value) < Decimal("0.0995") else 2
+    sign = "-" if value < 0 else ""
+    return f"{sign}${abs(value):,.{places}f}"
+
+
+@register.simple_tag
+def money(amount: Decimal | float | str | None, places: int | None = None) -> str:
+    """``{% money run.cost %}``; ``places=3`` keeps the width of a figure that counts up."""
+    return format_money(amount, places)
+
+
+@register.simple_tag
+def tokens(count: int | None) -> str:
+    """``{% tokens run.tokens %}`` gives 4,912; the unit stands in the template."""
+    return NOTHING if count is None else f"{int(count):,}"
+
+
+def format_when(moment: datetime, now: datetime) -> str:
+    """Today as clock, under a week as weekday and clock, this year as day and month, then with the year."""
+    local, today = timezone.localtime(moment), timezone.localtime(now)
+    if local.date() == today.date():
+        return date_format(local, "H:i")
+    if abs((today.date() - local.date()).days) < 7:
+        return date_format(local, "D H:i")
+    return date_format(local, "j M" if local.year == today.year else "j M Y")
+
+
+@register.simple_tag
+def when(moment: datetime | None, ago: bool = False) -> SafeString:
+    """``{% when run.created_at %}``: a time element, exact in its title; ``ago=True`` counts minutes for an hour."""
+    if moment is None:
+        return format_html("<span>{}</span>", NOTHING)
+    now = timezone.now()
+    text = format_when(moment, now)
+    ticking: str | SafeString = ""
+    if ago and timedelta(0) <= now - moment < timedelta(hours=1):
+        ticking = format_html(' data-ago data-clock="{}"', text)
+        minutes = int((now - moment).total_seconds() // 60)
+        text = f"{minutes} min ago" if minutes else "just now"
+    local = timezone.localtime(moment)
+    return format_html(
+        '<time datetime="{}" title="{}"{}>{}</time>',
+        local.isoformat(timespec="seconds"),
+        date_format(local, "l j F Y, H:i:s T"),
+        ticking,
+        text,
+    )
+
+
+def initials(name: str) -> str:
+    """NO for Nadia Osei, NA for nadia@example.org, ? for nobody."""
+    words = [word for word in name.split("@")[0].replace(".", " ").replace("_", " ").split() if word[0].isalnum()]
+    if not words:
+        return "?"
+    if len(words) == 1:
+        return words[0][:2].upper()
+    return (words[0][0] + words[-1][0]).upper()
+
+
+def person_name(user: Any) -> str:
+    """A person's full name, else the e-mail address; for the system, nothing."""
+    if user is None:
+        return ""
+    full = user.get_full_name() if hasattr(user, "get_full_name") else ""
+    return str(full or getattr(user, "email", "") or user)
+
+
+@register.simple_tag
+def avatar(user: Any, size: int = 24, named: bool = True) -> SafeString:
+    """``{% avatar user %}``: initials in the person's hue; ``named=False`` where the name stands beside it."""
+    name = person_name(user)
+    # A stable hue per person; crc32 because hash() differs from process to process.
+    hue = zlib.crc32(str(getattr(user, "pk", name)).encode()) % 4 + 1
+    said: str | SafeString = format_html('<span class="vh">{}</span>', name) if named and name else ""
+    return format_html(
+        '<span class="av{}" data-h="{}"{}><span aria-hidden="true">{}</span>{}</span>',
+        f" av--{size}" if size != 24 else "",
+        hue,
+        format_html(' title="{}"', name) if named and name else "",
+        initials(name),
+        said,
+    )
+
+
+@register.simple_tag
+def markdown(text: str | None) -> SafeString:
+    """``{% markdown output.content %}`` inside ``<div class="prose">``: sanitised, images off."""
+    return mark_safe(render_markdown(str(text or "")))  # render_markdown sanitises
+
+
+@register.simple_tag
+def strip(statuses: list[str], label: str = "") -> SafeString:
+    """``{% strip statuses %}``: one tick per step with its count in words."""
+    looks = [look_of(value) for value in statuses]
+    done = sum(look.shape in {"done", "retry"} for look in looks)
+    failed = sum(look.shape == "failed" for look in looks)
+    words = label or f"{done} of {len(looks)} steps done" + (f", {failed} failed" if failed else "")
+    return format_html(
+        '<span class="strip" role="img" aria-label="{}">{}</span>',
+        words,
+        format_html_join("", '<i data-s="{}"></i>', ((look.shape,) for look in looks)),
+    )
+
+
+@dataclass(frozen=True)
+class NavItem:
+    """One place in the main navigation; ``url_name`` may not exist yet, then the item is absent."""
+
+    key: str
+    label: str
+    icon: str
+    url_name: str
+    on_bar: bool = False
+
+
+NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
+    (
+        "",
+        (
+            NavItem("workflows", "Workflows", "workflow", "workflows:index", on_bar=True),
+            NavItem("templates", "Templates", "library", "templates_app:index"),
+            NavItem("prompts", "Prompts & personas", "book-text", "workflows:prompts"),
+        ),
+    ),
+    (
+        "Operate",
+        (
+            NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
+            NavItem("reviews", "Reviews", "hand", "runs:reviews", on_bar=True),
+            NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
+            NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
+        ),
+    ),
+    (
+        "Workspace",
+        (
+            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
+            NavItem("connections", "Connections", "plug", "workflows:connections"),
+            NavItem("team", "Team & roles", "users", "workflows:team"),
+            NavItem("audit", "Audit log", "scroll-text", "workflows:audit"),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class NavLink:
+    """A place that exists: what the navigation templates draw."""
+
+    key: str
+    label: str
+    icon: str
+    url: str
+    on_bar: bool
+
+
+@register.simple_tag
+def main_nav() -> list[tuple[str, list[NavLink]]]:
+    """``{% main_nav as nav %}``: the groups of places whose pages exist; absent, not grey, otherwise."""
+    groups: list[tuple[str, list[NavLink]]] = []
+    for label, items in NAV:
+        links = []
+        for item in items:
+            try:
+                url = reverse(item.url_name)
+            except NoReverseMatch:
+                continue
+            links.append(NavLink(item.key, item.label, item.icon, url, item.on_bar))
+        if links:
+            groups.append((label, links))
+    return groups
