@@ -1,0 +1,1 @@
+"""How the apps become one running product: settings, addresses, the web process, the launcher."""

@@ -1,0 +1,12 @@
+"""Every address of Stepwell: the pages of each app, the one API, the admin, and the two health checks."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path
+
+from config import health
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("admin/", admin.site.urls),
+]
