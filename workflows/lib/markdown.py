@@ -35,9 +35,7 @@ def _image_as_words(
     return escape(tokens[index].content)
 
 
-def _heading(
-    renderer: Any, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType
-) -> str:
+def _heading(renderer: Any, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
     token = tokens[index]
     token.tag = f"h{min(6, int(token.tag[1]) + HEADING_SHIFT)}"
     return str(renderer.renderToken(tokens, index, options, env))

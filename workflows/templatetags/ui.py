@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from django import template
+from django import forms, template
 from django.conf import settings
+from django.forms import BoundField
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -216,7 +217,9 @@ def when(moment: datetime | None, ago: bool = False) -> SafeString:
 
 def initials(name: str) -> str:
     """NO for Nadia Osei, NA for nadia@example.org, ? for nobody."""
-    words = [word for word in name.split("@")[0].replace(".", " ").replace("_", " ").split() if word[0].isalnum()]
+    words = [
+        word for word in name.split("@")[0].replace(".", " ").replace("_", " ").split() if word[0].isalnum()
+    ]
     if not words:
         return "?"
     if len(words) == 1:
@@ -236,6 +239,7 @@ def person_name(user: Any) -> str:
 def avatar(user: Any, size: int = 24, named: bool = True) -> SafeString:
     """``{% avatar user %}``: initials in the person's hue; ``named=False`` where the name stands beside it."""
     name = person_name(user)
+    letters = getattr(user, "initials", "") or initials(name)
     # A stable hue per person; crc32 because hash() differs from process to process.
     hue = zlib.crc32(str(getattr(user, "pk", name)).encode()) % 4 + 1
     said: str | SafeString = format_html('<span class="vh">{}</span>', name) if named and name else ""
@@ -244,7 +248,7 @@ def avatar(user: Any, size: int = 24, named: bool = True) -> SafeString:
         f" av--{size}" if size != 24 else "",
         hue,
         format_html(' title="{}"', name) if named and name else "",
-        initials(name),
+        letters,
         said,
     )
 
@@ -252,7 +256,7 @@ def avatar(user: Any, size: int = 24, named: bool = True) -> SafeString:
 @register.simple_tag
 def markdown(text: str | None) -> SafeString:
     """``{% markdown output.content %}`` inside ``<div class="prose">``: sanitised, images off."""
-    return mark_safe(render_markdown(str(text or "")))  # render_markdown sanitises
+    return mark_safe(render_markdown(str(text or "")))  # noqa: S308 (render_markdown sanitises)
 
 
 @register.simple_tag
@@ -267,6 +271,38 @@ def strip(statuses: list[str], label: str = "") -> SafeString:
         words,
         format_html_join("", '<i data-s="{}"></i>', ((look.shape,) for look in looks)),
     )
+
+
+@register.filter
+def field_kind(field: BoundField) -> str:
+    """``check`` for a lone checkbox, ``group`` for radios and checkbox lists, else ``input``."""
+    widget = field.field.widget
+    if isinstance(widget, forms.RadioSelect | forms.CheckboxSelectMultiple):
+        return "group"
+    return "check" if isinstance(widget, forms.CheckboxInput) else "input"
+
+
+@register.simple_tag
+def field_control(field: BoundField, help_text: str = "") -> SafeString:
+    """The widget of a bound field with our class and the ids of its hint and error; the widget's own attributes win."""
+    widget, attributes = field.field.widget, {}
+    if isinstance(widget, forms.Select) and not isinstance(widget, forms.RadioSelect | forms.SelectMultiple):
+        attributes["class"] = "select"
+    elif field_kind(field) == "input":
+        attributes["class"] = "input"
+    if isinstance(widget, forms.Textarea):
+        attributes["data-autogrow"] = ""
+    described = [
+        f"{field.auto_id}_{part}" for part, there in (("hint", help_text), ("error", field.errors)) if there
+    ]
+    if described:
+        attributes["aria-describedby"] = " ".join(described)
+    if field.errors:
+        attributes["aria-invalid"] = "true"
+    own = widget.attrs
+    if "class" in attributes and own.get("class"):
+        attributes["class"] += f" {own['class']}"
+    return field.as_widget(attrs={**{k: v for k, v in own.items() if k != "class"}, **attributes})
 
 
 @dataclass(frozen=True)
@@ -284,27 +320,27 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     (
         "",
         (
-            NavItem("workflows", "Workflows", "workflow", "workflows:index", on_bar=True),
-            NavItem("templates", "Templates", "library", "templates_app:index"),
-            NavItem("prompts", "Prompts & personas", "book-text", "workflows:prompts"),
+            NavItem("workflows", "Workflows", "workflow", "workflows", on_bar=True),
+            NavItem("templates", "Templates", "library", "templates"),
+            NavItem("prompts", "Prompts & personas", "book-text", "prompts"),
         ),
     ),
     (
         "Operate",
         (
-            NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
-            NavItem("reviews", "Reviews", "hand", "runs:reviews", on_bar=True),
-            NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
-            NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
+            NavItem("runs", "Runs", "list-checks", "runs", on_bar=True),
+            NavItem("reviews", "Reviews", "hand", "reviews", on_bar=True),
+            NavItem("dead_letters", "Dead letters", "inbox", "dead-letters"),
+            NavItem("dashboard", "Dashboard", "gauge", "dashboard", on_bar=True),
         ),
     ),
     (
         "Workspace",
         (
-            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
-            NavItem("connections", "Connections", "plug", "workflows:connections"),
-            NavItem("team", "Team & roles", "users", "workflows:team"),
-            NavItem("audit", "Audit log", "scroll-text", "workflows:audit"),
+            NavItem("triggers", "Triggers", "zap", "triggers"),
+            NavItem("connections", "Connections", "plug", "connections"),
+            NavItem("team", "Team & roles", "users", "team"),
+            NavItem("audit", "Audit log", "scroll-text", "audit"),
         ),
     ),
 )
@@ -319,20 +355,33 @@ class NavLink:
     icon: str
     url: str
     on_bar: bool
+    current: bool = False
 
 
-@register.simple_tag
-def main_nav() -> list[tuple[str, list[NavLink]]]:
-    """``{% main_nav as nav %}``: the groups of places whose pages exist; absent, not grey, otherwise."""
-    groups: list[tuple[str, list[NavLink]]] = []
-    for label, items in NAV:
-        links = []
-        for item in items:
-            try:
-                url = reverse(item.url_name)
-            except NoReverseMatch:
-                continue
-            links.append(NavLink(item.key, item.label, item.icon, url, item.on_bar))
-        if links:
-            groups.append((label, links))
-    return groups
+def _links(items: tuple[NavItem, ...]) -> list[NavLink]:
+    links = []
+    for item in items:
+        try:
+            url = reverse(item.url_name)
+        except NoReverseMatch:
+            continue
+        links.append(NavLink(item.key, item.label, item.icon, url, item.on_bar))
+    return links
+
+
+@register.simple_tag(takes_context=True)
+def main_nav(context: template.Context) -> list[tuple[str, list[NavLink]]]:
+    """``{% main_nav as nav %}``: the groups of places whose pages exist; absent, not grey, otherwise.
+
+    Current is the place named by the context's ``section``, else the one whose address the path continues.
+    """
+    groups = [(label, links) for label, items in NAV if (links := _links(items))]
+    section = context.get("section")
+    request = context.get("request")
+    path = request.path if request is not None else ""
+    if section is None:
+        inside = [link for _, links in groups for link in links if path.startswith(link.url)]
+        section = max(inside, key=lambda link: len(link.url)).key if inside else None
+    return [
+        (label, [replace(link, current=link.key == section) for link in links]) for label, links in groups
+    ]

@@ -1,0 +1,37 @@
+// The ground of all behaviours: runs a function once for every element that carries an attribute, now or after any swap.
+// window.stepwell: enliven(selector, start) · announce(text) · typing(event)
+(() => {
+  const behaviours = [];
+  const startIn = (root, { selector, start, started }) => {
+    const found = root.matches?.(selector) ? [root] : [];
+    for (const element of [...found, ...root.querySelectorAll(selector)]) {
+      if (started.has(element)) continue;
+      started.add(element);
+      start(element);
+    }
+  };
+  // One observer sees every way a fragment can arrive: htmx, out-of-band, websocket, our own code.
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes)
+      for (const node of addedNodes)
+        if (node.nodeType === Node.ELEMENT_NODE) for (const behaviour of behaviours) startIn(node, behaviour);
+  }).observe(document.documentElement, { childList: true, subtree: true });
+
+  window.stepwell = {
+    enliven(selector, start) {
+      const behaviour = { selector, start, started: new WeakSet() };
+      behaviours.push(behaviour);
+      startIn(document, behaviour);
+    },
+    announce(text) {
+      const region = document.querySelector("[data-announce]");
+      if (!region) return;
+      // The same words twice would be said once.
+      region.textContent = "";
+      setTimeout(() => (region.textContent = text), 50);
+    },
+    typing(event) {
+      return event.target.closest?.("input:not([type=checkbox], [type=radio], [type=button]), textarea, select, [contenteditable]");
+    },
+  };
+})();

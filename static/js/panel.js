@@ -1,0 +1,59 @@
+// The panel of a workbench: [data-panel-open] shows it, [data-panel-close] and Esc put it away, focus comes back.
+// Wide: the list takes the free width. Narrow: a drawer, on phones a sheet, above a scrim.
+(() => {
+  const narrow = matchMedia("(max-width: 1080px)");
+  const parts = () => ({ bench: document.querySelector("[data-bench]"), side: document.querySelector(".bench__side") });
+  let opener = null;
+
+  const isOpen = ({ side }) => side?.classList.contains("is-open");
+  const open = (from) => {
+    const { bench, side } = parts();
+    if (!side) return;
+    opener = from;
+    bench.classList.remove("is-wide");
+    if (!narrow.matches) return;
+    side.classList.add("is-open");
+    side.setAttribute("role", "dialog");
+    side.setAttribute("aria-modal", "true");
+    side.focus({ preventScroll: true });
+  };
+  const close = () => {
+    const { bench, side } = parts();
+    if (!side) return;
+    const drawer = isOpen({ side });
+    side.classList.remove("is-open");
+    side.removeAttribute("role");
+    side.removeAttribute("aria-modal");
+    if (!drawer && !narrow.matches) bench.classList.add("is-wide");
+    (opener?.isConnected ? opener : document.getElementById(opener?.id))?.focus({ preventScroll: true });
+    opener = null;
+  };
+  document.addEventListener("click", (event) => {
+    const from = event.target.closest("[data-panel-open]");
+    if (from) open(from);
+    else if (event.target.closest("[data-panel-close]")) close();
+  });
+  document.addEventListener("keydown", (event) => {
+    const { side } = parts();
+    if (!isOpen({ side })) return;
+    if (event.key === "Escape" && !document.querySelector("dialog[open], :popover-open")) close();
+    if (event.key !== "Tab") return;
+    // A modal drawer keeps the focus, as a dialog does.
+    const stops = [...side.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter(
+      (stop) => !stop.disabled && stop.offsetParent && stop.tabIndex >= 0,
+    );
+    const [first, last] = [stops[0], stops.at(-1)];
+    if (!first) return event.preventDefault();
+    if (event.shiftKey && (document.activeElement === first || document.activeElement === side)) {
+      event.preventDefault();
+      last.focus();
+    } else if (!event.shiftKey && document.activeElement === last) {
+      event.preventDefault();
+      first.focus();
+    }
+  });
+  narrow.addEventListener("change", () => {
+    const { side } = parts();
+    if (!narrow.matches && isOpen({ side })) side.classList.remove("is-open");
+  });
+})();

@@ -1,0 +1,49 @@
+// Toasts: gone after six seconds, kept while looked at. stepwell.toast(text, {kind, action, onAction}) or the event "toast".
+(() => {
+  const STAY = 6000;
+  const leave = (toast) => {
+    if (toast.contains(document.activeElement)) document.getElementById("main")?.focus({ preventScroll: true });
+    toast.remove();
+  };
+  stepwell.enliven("[data-toast]", (toast) => {
+    let timer;
+    const start = () => {
+      clearTimeout(timer);
+      if (!toast.hasAttribute("data-toast-stays")) timer = setTimeout(() => leave(toast), STAY);
+    };
+    const hold = () => clearTimeout(timer);
+    toast.addEventListener("pointerenter", hold);
+    toast.addEventListener("focusin", hold);
+    toast.addEventListener("pointerleave", start);
+    toast.addEventListener("focusout", start);
+    toast.addEventListener("click", (event) => event.target.closest("[data-toast-close]") && leave(toast));
+    start();
+  });
+
+  stepwell.toast = (text, { kind = "ok", action, onAction } = {}) => {
+    const region = document.getElementById("toasts");
+    if (!region) return;
+    for (const other of region.children) if (other.dataset.text === text) other.remove();
+    const toast = document.createElement("div");
+    toast.className = `toast toast--${kind}`;
+    toast.dataset.toast = "";
+    toast.dataset.text = text;
+    if (kind === "bad") toast.setAttribute("role", "alert");
+    const words = document.createElement("span");
+    words.textContent = text;
+    toast.append(words);
+    const button = (label, className, run) => {
+      const element = document.createElement("button");
+      element.type = "button";
+      element.className = `btn btn--sm ${className}`;
+      element.textContent = label;
+      element.addEventListener("click", run);
+      toast.append(element);
+    };
+    if (action) button(action, "", () => (onAction?.(), leave(toast)));
+    button("Close", "", () => leave(toast));
+    region.append(toast);
+  };
+  // An answer may carry HX-Trigger: {"toast": {"text": "Saved"}}.
+  document.addEventListener("toast", (event) => stepwell.toast(event.detail.text, event.detail));
+})();
