@@ -1,6 +1,7 @@
 """The family of errors that a person may read: each has a stable code, a sentence, and says whose fault it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as data_field
 from enum import StrEnum
 
 
@@ -114,4 +115,4 @@ class ErrorInfo:
     fix: str | None = None
     detail: str | None = None
     retry_after_s: float | None = None
-    extra: dict[str, object] = field(default_factory=dict)
+    extra: dict[str, object] = data_field(default_factory=dict)
