@@ -12,6 +12,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +33,11 @@ def check_database() -> None:
 def check_queue() -> None:
     """Raises when Redis does not answer."""
     with Redis.from_url(
-        settings.REDIS_QUEUE_URL, socket_timeout=DEADLINE_SECONDS, socket_connect_timeout=DEADLINE_SECONDS
+        settings.REDIS_QUEUE_URL,
+        socket_timeout=DEADLINE_SECONDS,
+        socket_connect_timeout=DEADLINE_SECONDS,
+        # The client's own ten tries would outlast the deadline.
+        retry=Retry(NoBackoff(), 0),
     ) as redis:
         redis.ping()
 
