@@ -1,0 +1,18 @@
+"""Models of what happens to a workflow."""
+
+from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
+from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
+
+__all__ = [
+    "Attempt",
+    "Blob",
+    "EarlyDecision",
+    "Event",
+    "IdempotencyKey",
+    "Mail",
+    "Review",
+    "ReviewVote",
+    "Run",
+    "RunCounter",
+    "StepRun",
+]

@@ -1,0 +1,57 @@
+"""What the planner asks of the shell. Each command is carried out in the transaction that the plan belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from runs.engine.state import Place
+from runs.engine.statuses import RunStatus, Skip
+
+
+@dataclass(frozen=True, slots=True)
+class StartStep:
+    """Open try number `attempt` of a step. `inputs` are the ids of its live incoming edges, in edge order."""
+
+    place: Place
+    round: int
+    attempt: int
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SkipStep:
+    """Decide that a step does not run: it is off, or no path leads to it any more."""
+
+    place: Place
+    round: int
+    reason: Skip
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStep:
+    """End an unfinished step: a join no longer needs it, or the run ends without it."""
+
+    place: Place
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteWait:
+    """A delay is over: complete the step with the outcome that it holds."""
+
+    place: Place
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRun:
+    """End the run. `ended_by` is the step whose output is the run's (a filter), `failed` the steps that failed it."""
+
+    status: RunStatus
+    ended_by: Place | None = None
+    failed: tuple[Place, ...] = ()
+    stuck: bool = False
+
+
+Command: TypeAlias = StartStep | SkipStep | CancelStep | CompleteWait | FinishRun
