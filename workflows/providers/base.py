@@ -102,6 +102,8 @@ class Provider(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    # The order in which an account in the environment is looked for; the demonstration is last.
+    rank: ClassVar[int] = 50
 
     @abstractmethod
     async def chat(self, request: ChatRequest, *, model: str, account: Account | None, on_delta: OnDelta) -> ChatAnswer:
@@ -114,6 +116,10 @@ class Provider(ABC):
     @abstractmethod
     def account_from_environment(self) -> Account | None:
         """The operator's account in the environment variables, or None when there is none."""
+
+    def default_model(self) -> str | None:
+        """The model to use when only the provider is known; None when nobody can say."""
+        return None
 
     async def list_models(self, account: Account | None) -> tuple[str, ...]:
         """Models that the account may call, where the provider has such a list; else a short list of known ones."""

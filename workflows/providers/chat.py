@@ -1,0 +1,34 @@
+"""One model call from end to end: find the model, its provider and account, call it, and put a price on the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from workflows.providers import registry
+from workflows.providers.base import ChatAnswer, ChatRequest, OnDelta
+from workflows.providers.models import resolve_model
+from workflows.providers.pricing import Rate, price_of
+
+
+async def chat(
+    request: ChatRequest,
+    *,
+    default_model: str | None = None,
+    on_delta: OnDelta,
+    prices: Mapping[str, Rate] | None = None,
+) -> ChatAnswer:
+    """Call the model that `request` names (or the default) with the operator's account and price the answer.
+
+    `on_delta` gets each piece of text as it comes. Raises ProviderError, BadModel; no database is touched.
+    Cancelling the task closes the connection.
+    """
+    ref = resolve_model(request.model, default_model)
+    provider = registry.get(ref.provider)
+    answer = await provider.chat(
+        request, model=ref.model, account=provider.account_from_environment(), on_delta=on_delta
+    )
+    # Off the loop: the first price of a process reads the price list from disk for about a second.
+    price = await asyncio.to_thread(price_of, ref, answer.usage, overrides=prices)
+    return replace(answer, price=price)
