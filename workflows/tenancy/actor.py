@@ -32,7 +32,9 @@ class Actor:
         """Raise NotAllowed (403) unless the role holds the permission."""
         if not self.may(permission):
             role = Role(self.role).label if self.role in Role.values else "this role"
-            raise NotAllowed(f"{role} may not do this in {self.tenant.name}. Ask an owner or admin to do it or to change your role.")
+            raise NotAllowed(
+                f"{role} may not do this in {self.tenant.name}. Ask an owner or admin to do it or to change your role."
+            )
 
 
 def system_actor(tenant: Tenant) -> Actor:

@@ -71,9 +71,13 @@ class Tenant(models.Model):
     name = models.CharField(max_length=120)
     is_active = models.BooleanField(default=True)
     default_model = models.CharField(
-        max_length=120, blank=True, help_text="provider:model that steps on “default” follow; empty = the server's."
+        max_length=120,
+        blank=True,
+        help_text="provider:model that steps on “default” follow; empty = the server's.",
     )
-    max_running_runs = models.PositiveIntegerField(default=20, help_text="Runs of this tenant worked on at one time.")
+    max_running_runs = models.PositiveIntegerField(
+        default=20, help_text="Runs of this tenant worked on at one time."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -101,6 +105,36 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.tenant} ({self.get_role_display()})"
+
+
+class Invitation(models.Model):
+    """An offer of a role by email. Its link works once; only the link's hash is kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=16, choices=Role, default=Role.VIEWER)
+    hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the link's secret, hex.")
+    invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TenantQuerySet["Invitation"].as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["tenant", "email"],
+                condition=models.Q(accepted_at__isnull=True),
+                name="invitation_open_once",
+            ),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.get_role_display()}"
 
 
 class Project(models.Model):
