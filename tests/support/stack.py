@@ -17,7 +17,15 @@ from config.paths import BASE_DIR
 
 START_SECONDS = 120.0
 # The developer's shell must not steer the stack.
-DROPPED = ("REDIS_URL", "DATABASE_URL", "STEPWELL_HTTPS", "EMAIL_URL", "SECRET_KEY", "DEBUG", "DJANGO_SETTINGS_MODULE")
+DROPPED = (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "STEPWELL_HTTPS",
+    "EMAIL_URL",
+    "SECRET_KEY",
+    "DEBUG",
+    "DJANGO_SETTINGS_MODULE",
+)
 
 
 def free_port() -> int:
@@ -33,7 +41,9 @@ def stack_environment(data_dir: Path, port: int, extra: Mapping[str, str] | None
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name not in DROPPED and not name.startswith(("STEPWELL_", "COV_")) and not name.endswith("_API_KEY")
+        if name not in DROPPED
+        and not name.startswith(("STEPWELL_", "COV_"))
+        and not name.endswith("_API_KEY")
     }
     return environment | {"STEPWELL_DATA_DIR": str(data_dir), "PORT": str(port), **(extra or {})}
 
@@ -69,11 +79,19 @@ class Stack:
         """The process ids of the supervisor's children by kind: redis, web, keeper, worker (the last of each kind)."""
         pids: dict[str, int] = {}
         listing = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)], capture_output=True, text=True, check=True
+            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for line in listing.splitlines():
             pid, _, command = line.strip().partition(" ")
-            for kind, mark in {"web": "daphne", "keeper": "run_keeper", "worker": "run_worker", "redis": "unixsocket"}.items():
+            for kind, mark in {
+                "web": "daphne",
+                "keeper": "run_keeper",
+                "worker": "run_worker",
+                "redis": "unixsocket",
+            }.items():
                 if mark in command:
                     pids[kind] = int(pid)
         return pids
@@ -81,7 +99,8 @@ class Stack:
     def logs(self) -> str:
         """Everything that the stack has said, for a failing test."""
         return "\n".join(
-            f"--- {path.name}\n{path.read_text(errors='replace')}" for path in sorted((self.data_dir / "logs").glob("*.log"))
+            f"--- {path.name}\n{path.read_text(errors='replace')}"
+            for path in sorted((self.data_dir / "logs").glob("*.log"))
         )
 
 
@@ -105,7 +124,9 @@ def running_stack(data_dir: Path, *, extra: Mapping[str, str] | None = None) -> 
         deadline = time.monotonic() + START_SECONDS
         while "Stop with Ctrl-C" not in said.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The stack did not start:\n{said.read_text(errors='replace')}\n{stack.logs()}")
+                raise RuntimeError(
+                    f"The stack did not start:\n{said.read_text(errors='replace')}\n{stack.logs()}"
+                )
             time.sleep(0.1)
         link = re.search(r"Sign in with this link, once:\s+(\S+)", said.read_text(errors="replace"))
         stack.sign_in_link = link.group(1) if link else None

@@ -1,0 +1,49 @@
+"""Browser tests: one running Stepwell and one Chromium for all of them."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.support.chromium import find_chromium
+from tests.support.stack import Stack, running_stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A whole Stepwell with the demo tenant."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    chromium = find_chromium()
+    return {
+        **browser_type_launch_args,
+        "executable_path": str(chromium.executable),
+        "args": list(chromium.args),
+        "env": {**os.environ, **chromium.environment},
+    }
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any], stack: Stack) -> dict[str, Any]:
+    return {**browser_context_args, "base_url": stack.url, "viewport": {"width": 1440, "height": 900}}
+
+
+@pytest.fixture(autouse=True)
+def _no_complaints(page: Page) -> Iterator[None]:
+    """A page that throws, or that breaks its own content security policy, fails its test."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text) if "Content Security Policy" in message.text else None
+        ),
+    )
+    yield
+    assert complaints == []

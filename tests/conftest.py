@@ -1,0 +1,66 @@
+"""Fixtures of every test: a real Redis, which tests also run on PostgreSQL, and no silent skips under CI."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.support.redis import redis_server
+
+TESTS = Path(__file__).parent
+# Where the database's own behaviour matters: these run a second time on PostgreSQL.
+ALSO_ON_POSTGRES = ("runs", "simulation", "workflows/services", "workflows/tenancy", "templates_app")
+DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(TESTS).as_posix()
+        uses_database = item.get_closest_marker("django_db") is not None or bool(
+            DATABASE_FIXTURES & set(getattr(item, "fixturenames", ()))
+        )
+        if uses_database and place.startswith(ALSO_ON_POSTGRES):
+            item.add_marker(pytest.mark.postgres)
+        if place.startswith("browser/"):
+            item.add_marker(pytest.mark.browser)
+            # One stack and one browser serve them all.
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under CI a skipped check is a failed one: nobody would see it otherwise."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or not os.environ.get("CI"):
+        return
+    if skipped := len(reporter.stats.get("skipped", [])):
+        reporter.write_line(f"{skipped} tests were skipped, which CI does not allow.", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def redis_socket() -> Iterator[Path]:
+    """The socket of this process's own Redis; the settings already name it."""
+    from django.conf import settings
+
+    with redis_server(settings.DATA_DIR) as socket:
+        yield socket
+
+
+@pytest.fixture(autouse=True)
+def _empty_redis(redis_socket: Path) -> Iterator[None]:
+    """Every test starts with an empty Redis."""
+    yield
+    with Redis(unix_socket_path=str(redis_socket)) as redis:
+        redis.flushall()
+
+
+@pytest.fixture
+def redis(redis_socket: Path) -> Iterator["Redis"]:
+    """A client of the queue's database, with the settings' own address."""
+    from django.conf import settings
+
+    with Redis.from_url(settings.REDIS_QUEUE_URL, decode_responses=True) as client:
+        yield client
