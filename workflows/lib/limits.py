@@ -28,3 +28,9 @@ STEP_ROUNDS: Final = Limit(50, "rounds", "A step may be sent back at most {value
 CRASHES_PER_STEP: Final = Limit(3, "crashes", "The worker stopped {value} times in this step, so it was not tried again.")
 RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")
 RUNS_PER_MINUTE: Final = Limit(600, "runs", "At most {value} runs may be started a minute.")
+TEMPLATE_OUTPUT_CHARS: Final = Limit(
+    2_000_000, "characters", "The text grows beyond {value} characters once the data is filled in."
+)
+EXPRESSION_CHARS: Final = Limit(4_000, "characters", "An expression has at most {value} characters.")
+EXPRESSION_TEXT_CHARS: Final = Limit(1_000_000, "characters", "The text is too large: at most {value} characters.")
+EXPRESSION_LIST_ITEMS: Final = Limit(2_000, "items", "The list is too long: at most {value} items.")
