@@ -141,6 +141,9 @@ RQ_QUEUES: dict[str, dict[str, Any]] = {
 RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = True
 WORKERS: int = env.int("STEPWELL_WORKERS", default=2)
+WORKER_THREADS: int = env.int("STEPWELL_WORKER_THREADS", default=16)
+# How long work in hand may go on after SIGTERM; below what the supervisor waits before it kills.
+WORKER_GRACE_SECONDS: float = env.float("STEPWELL_WORKER_GRACE", default=15.0)
 
 # --- People ----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenancy.User"

@@ -128,7 +128,7 @@ def services(options: Options, environment: Mapping[str, str], commands: frozens
 
 
 def prepare(environment: Mapping[str, str], log: Path) -> tuple[str | None, frozenset[str]]:
-    """Run config.launcher.prepare; the sign-in link and the commands there are. LaunchError with the log's end."""
+    """Run config.launcher.prepare; the one-time sign-in path and the commands there are. LaunchError with the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as errors:
         done = subprocess.run(
@@ -147,7 +147,7 @@ def prepare(environment: Mapping[str, str], log: Path) -> tuple[str | None, froz
         said = "\n".join(lines[-2:] if done.returncode == 3 else lines[-25:])
         raise LaunchError(f"{said}\nThe database could not be prepared; the whole log: {log}")
     answer = json.loads(done.stdout)
-    return answer["sign_in_link"], frozenset(answer["commands"])
+    return answer["sign_in_path"], frozenset(answer["commands"])
 
 
 def web_answers(options: Options) -> bool:
@@ -183,7 +183,7 @@ def launch(options: Options) -> int:
                     return 0
                 raise LaunchError(f"The embedded Redis does not start:\n{redis.log_tail()}")
         try:
-            link, commands = prepare(environment, logs / "prepare.log")
+            path, commands = prepare(environment, logs / "prepare.log")
         except LaunchError:
             # Ctrl-C reaches the preparing process too, and that is no fault.
             if supervisor.stopping:
@@ -195,7 +195,7 @@ def launch(options: Options) -> int:
             if supervisor.stopping:
                 return 0
             raise LaunchError(f"The web process does not answer:\n{web.log_tail()}")
-        say(welcome(options, link))
+        say(welcome(options, path))
         supervisor.run()
     finally:
         say("\nStopping …")
@@ -205,11 +205,11 @@ def launch(options: Options) -> int:
     return 0
 
 
-def welcome(options: Options, link: str | None) -> str:
+def welcome(options: Options, sign_in_path: str | None) -> str:
     """What a person reads when everything is up."""
     lines = ["", f"  Stepwell is running at {options.address}/"]
-    if link:
-        lines += ["", "  Sign in with this link, once:", f"  {link}"]
+    if sign_in_path:
+        lines += ["", "  Sign in with this link, once:", f"  {options.address}{sign_in_path}"]
     lines += [
         "",
         f"  Data: {options.data_dir}   Logs: "
@@ -221,6 +221,8 @@ def welcome(options: Options, link: str | None) -> str:
 
 
 def main() -> int:
+    # Databases, logs and mail hold people's data: for this user alone.
+    os.umask(0o077)
     try:
         return launch(read_options(os.environ))
     except LaunchError as error:

@@ -73,7 +73,7 @@ class Stack:
         return done.stdout.strip()
 
     def sign_in_link_for(self, email: str) -> str:
-        return self.manage("sign_in_link", "--email", email)
+        return self.url + self.manage("sign_in_link", "--email", email)
 
     def children(self) -> dict[str, int]:
         """The process ids of the supervisor's children by kind: redis, web, keeper, worker (the last of each kind)."""
