@@ -113,14 +113,15 @@ check-lint:
 check-imports:
 	.venv/bin/lint-imports --no-logo
 check-migrations:
-	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py makemigrations --check --dry-run --settings tests.settings
 check-types:
 	$(PY) -m mypy .
 
-# 1. Everything but the browser, on SQLite. 2. The database's own part again on PostgreSQL. 3. The browser.
-# The last line is pytest's own, for the whole.
+# The database's own part on PostgreSQL first, then everything (unit, property, simulation, service, API, browser tests)
+# on SQLite, so that the last line is the closing line of the whole.
 test: lint
-	.ci/suite
+	$(PY) -m tests.support.postgres $(PY) -m pytest -q -n 2 -m postgres
+	$(PY) -m pytest -q -n 2 --dist loadgroup
 
 .PHONY: bench soak clean
 bench: setup-test
