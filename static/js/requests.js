@@ -28,15 +28,18 @@
     stepwell.toast?.(slow ? WORDS.timeout : WORDS.offline, { kind: "bad" });
   });
   document.addEventListener("htmx:response:error", (event) => {
-    const { status } = event.detail.ctx.response ?? {};
+    const { ctx } = event.detail;
+    const { status } = ctx.response ?? {};
+    if (ctx.hx?.retarget) return; // the answer says it itself, above the content
     if (status === 401) location.reload();
     else if (status === 403) stepwell.toast?.(WORDS.forbidden, { kind: "bad" });
     else if (status >= 500) stepwell.toast?.(WORDS.server, { kind: "bad" });
   });
-  // An error page is not a fragment: it would be swapped into a row. 4xx answers of forms are fragments and stay.
+  // An error page is not a fragment: it would be swapped into a row. Answers that name their own place stay, and 4xx of forms.
   document.addEventListener("htmx:before:swap", (event) => {
     const { ctx } = event.detail;
     const status = ctx?.response?.status;
+    if (ctx?.hx?.retarget) return;
     if (status >= 500 || [401, 403, 404].includes(status)) event.preventDefault();
   });
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -110,6 +111,32 @@ def status(
         icon_html(look.icon, spin=look.shape == "running"),
         "" if word else mark_safe(' class="vh"'),
         look.word,
+    )
+
+
+def _asks_a_person(run: Any) -> bool:
+    return any(isinstance(wait, dict) and wait.get("kind") == "review" for wait in run.waiting_for or ())
+
+
+@register.simple_tag
+def run_status(run: Any, pill: bool = False, word: bool = True) -> SafeString:
+    """``{% run_status run %}``: a run's status; one that waits for a gate says so instead of "Paused"."""
+    return status(run.status, review=_asks_a_person(run), run=True, pill=pill, word=word)
+
+
+@register.simple_tag
+def run_strip(runs: Iterable[Any]) -> SafeString:
+    """``{% run_strip row.last_runs %}``: one tick per run, newest at the right, with its words for screen readers."""
+    looks = [look_of(run.status, review=_asks_a_person(run), run=True) for run in runs]
+    words = ", ".join(look.word.lower() for look in looks)
+    return _strip(reversed(looks), f"Last runs, newest first: {words}" if looks else "No runs yet")
+
+
+def _strip(looks: Iterable[Look], label: str) -> SafeString:
+    return format_html(
+        '<span class="strip" role="img" aria-label="{}">{}</span>',
+        label,
+        format_html_join("", '<i data-s="{}"></i>', ((look.shape,) for look in looks)),
     )
 
 
@@ -260,17 +287,20 @@ def markdown(text: str | None) -> SafeString:
 
 
 @register.simple_tag
-def strip(statuses: list[str], label: str = "") -> SafeString:
+def strip(statuses: Sequence[str], label: str = "") -> SafeString:
     """``{% strip statuses %}``: one tick per step with its count in words."""
     looks = [look_of(value) for value in statuses]
     done = sum(look.shape in {"done", "retry"} for look in looks)
     failed = sum(look.shape == "failed" for look in looks)
-    words = label or f"{done} of {len(looks)} steps done" + (f", {failed} failed" if failed else "")
-    return format_html(
-        '<span class="strip" role="img" aria-label="{}">{}</span>',
-        words,
-        format_html_join("", '<i data-s="{}"></i>', ((look.shape,) for look in looks)),
+    return _strip(
+        looks, label or f"{done} of {len(looks)} steps done" + (f", {failed} failed" if failed else "")
     )
+
+
+@register.simple_tag
+def percent(part: float | None) -> str:
+    """``{% percent 0.975 %}`` gives 97%: rounded down, so that 100% means all."""
+    return NOTHING if part is None else f"{int(part * 100 + 1e-9)}%"
 
 
 @register.filter
@@ -314,33 +344,35 @@ class NavItem:
     icon: str
     url_name: str
     on_bar: bool = False
+    needs: str = ""  # the permission without which the place is absent
 
 
 NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     (
         "",
         (
-            NavItem("workflows", "Workflows", "workflow", "workflows", on_bar=True),
-            NavItem("templates", "Templates", "library", "templates"),
-            NavItem("prompts", "Prompts & personas", "book-text", "prompts"),
+            NavItem("workflows", "Workflows", "workflow", "workflows:index", on_bar=True),
+            NavItem("templates", "Templates", "library", "templates_app:index"),
+            NavItem("prompts", "Prompts & personas", "book-text", "workflows:prompts"),
         ),
     ),
     (
         "Operate",
         (
-            NavItem("runs", "Runs", "list-checks", "runs", on_bar=True),
-            NavItem("reviews", "Reviews", "hand", "reviews", on_bar=True),
-            NavItem("dead_letters", "Dead letters", "inbox", "dead-letters"),
-            NavItem("dashboard", "Dashboard", "gauge", "dashboard", on_bar=True),
+            NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
+            NavItem("reviews", "Reviews", "hand", "runs:reviews", on_bar=True),
+            NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
+            NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
         ),
     ),
     (
         "Workspace",
         (
-            NavItem("triggers", "Triggers", "zap", "triggers"),
-            NavItem("connections", "Connections", "plug", "connections"),
-            NavItem("team", "Team & roles", "users", "team"),
-            NavItem("audit", "Audit log", "scroll-text", "audit"),
+            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
+            NavItem("connections", "Connections", "plug", "workflows:connections"),
+            NavItem("team", "Team & roles", "users", "workflows:team", needs="manage_people"),
+            NavItem("api_keys", "API keys", "key-round", "workflows:api_keys", needs="manage_keys"),
+            NavItem("audit", "Audit log", "scroll-text", "workflows:audit"),
         ),
     ),
 )
@@ -358,9 +390,11 @@ class NavLink:
     current: bool = False
 
 
-def _links(items: tuple[NavItem, ...]) -> list[NavLink]:
+def _links(items: tuple[NavItem, ...], may: Mapping[str, bool]) -> list[NavLink]:
     links = []
     for item in items:
+        if item.needs and not may.get(item.needs):
+            continue
         try:
             url = reverse(item.url_name)
         except NoReverseMatch:
@@ -375,10 +409,11 @@ def main_nav(context: template.Context) -> list[tuple[str, list[NavLink]]]:
 
     Current is the place named by the context's ``section``, else the one whose address the path continues.
     """
-    groups = [(label, links) for label, items in NAV if (links := _links(items))]
-    section = context.get("section")
     request = context.get("request")
     path = request.path if request is not None else ""
+    may = getattr(getattr(request, "tenancy", None), "may", {})
+    groups = [(label, links) for label, items in NAV if (links := _links(items, may))]
+    section = context.get("section")
     if section is None:
         inside = [link for _, links in groups for link in links if path.startswith(link.url)]
         section = max(inside, key=lambda link: len(link.url)).key if inside else None
