@@ -9,6 +9,8 @@ from redis import Redis
 
 from tests.support.redis import redis_server
 
+pytest_plugins = ["tests.support.people"]
+
 TESTS = Path(__file__).parent
 # Where the database's own behaviour matters: these run a second time on PostgreSQL.
 ALSO_ON_POSTGRES = ("runs", "simulation", "workflows/services", "workflows/tenancy", "templates_app")

@@ -74,7 +74,7 @@ class ResetPasswordForm(PasswordResetForm):
         )
 
 
-class NewPasswordForm(SetPasswordForm[User]):
+class NewPasswordForm(SetPasswordForm):  # type: ignore[type-arg]  # generic in the stubs only
     """A new password behind a reset link."""
 
 
