@@ -1,0 +1,95 @@
+"""`manage.py run_keeper`: wakes what is due, until SIGTERM or Ctrl-C. Two may run."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from django.core.management.base import BaseCommand
+from django.db import close_old_connections, connections
+
+from runs.services.recover_runs import prune_stale, recover_runs
+from runs.services.ring_runs import ring_due_runs
+from workflows.lib.stopping import StopSignal
+
+log = structlog.get_logger(__name__)
+
+RINGS_AT_ONCE = 200
+LONGEST_PAUSE_SECONDS = 10.0
+
+
+@dataclass
+class Duty:
+    """Something the keeper does every so often. `do` returns how many things it did."""
+
+    name: str
+    do: Callable[[], int]
+    every_s: float
+    next_at: float = 0.0
+
+
+class Command(BaseCommand):
+    help = "Wakes runs that are due and whose worker is gone, and clears away what is stale. Two may run."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--every", type=float, default=1.0, help="Seconds between looks for due runs (at most 2)."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        every = min(max(options["every"], 0.05), 2.0)
+        with StopSignal() as stop:
+            keep(
+                [
+                    Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
+                    Duty("recover_runs", recover_runs, every_s=60.0),
+                    Duty("prune_stale", prune_stale, every_s=3_600.0),
+                ],
+                stop,
+                rest_s=every,
+            )
+
+
+def keep(duties: list[Duty], stop: StopSignal, *, rest_s: float) -> None:
+    """Do each duty when its time has come, until told to stop. A duty that fails is tried again, later each time."""
+    # A dropped connection is noticed before the next use, and kept otherwise.
+    for alias in connections:
+        connections.settings[alias]["CONN_MAX_AGE"] = 300
+        connections.settings[alias]["CONN_HEALTH_CHECKS"] = True
+    log.info("keeper_started")
+    failures = 0
+    pause = 0.0
+    while not stop.wait(pause):
+        pause = rest_s
+        for duty in duties:
+            if stop.is_set or time.monotonic() < duty.next_at:
+                continue
+            close_old_connections()
+            try:
+                count = duty.do()
+            except Exception as error:
+                # The database is away, busy or being moved. The keeper stays: nobody else would wake the runs.
+                failures += 1
+                pause = min(rest_s * 2**failures, LONGEST_PAUSE_SECONDS)
+                log.warning(
+                    "keeper_duty_failed",
+                    duty=duty.name,
+                    error=str(error),
+                    kind=type(error).__name__,
+                    pause_s=pause,
+                )
+                connections.close_all()
+                break
+            failures = 0
+            duty.next_at = time.monotonic() + duty.every_s * 0.9
+            if count:
+                log.info("keeper_did", duty=duty.name, count=count)
+            if duty.name == "ring_due_runs" and count >= RINGS_AT_ONCE:
+                # There is more: go on at once.
+                duty.next_at = pause = 0.0
+    connections.close_all()
+    log.info("keeper_stopped")

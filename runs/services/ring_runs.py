@@ -1,0 +1,51 @@
+"""Rings the runs that are due and that nobody drives: the keeper's half of "no doorbell is lost"."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Case, Count, F, IntegerField, Q, Value, When, Window
+from django.db.models.functions import Now, RowNumber
+
+from runs import queue
+from runs.models import Run
+
+# A run that was rung gets this long until it is rung again.
+PATIENCE = timedelta(seconds=10)
+
+
+def ring_due_runs(limit: int = 200) -> int:
+    """Ring up to `limit` runs whose `wake_at` has come and whose lease is free; returns how many.
+
+    1. Due and free by the database's clock, so that keepers on other machines agree.
+    2. Tenants take turns, those with few runs being driven first: a tenant's n-th due run stands behind everybody
+       whose driven runs plus place in their own line are fewer.
+    3. Each is taken by moving `wake_at` from the value seen; a keeper that finds it moved leaves it alone.
+    """
+    driven = dict(
+        Run.objects.filter(wake_at__isnull=False, lease_until__gt=Now())
+        .exclude(lease_token="")
+        .order_by()
+        .values_list("tenant")
+        .annotate(count=Count("id"))
+    )
+    due = (
+        Run.objects.filter(wake_at__lte=Now())
+        .filter(Q(lease_token="") | Q(lease_until__isnull=True) | Q(lease_until__lte=Now()))
+        .annotate(
+            turn=Window(RowNumber(), partition_by="tenant_id", order_by="wake_at")
+            + Case(
+                *(When(tenant=tenant, then=Value(count)) for tenant, count in driven.items()),
+                default=Value(0),
+                output_field=IntegerField(),
+            )
+        )
+        .order_by("turn", F("wake_at"))
+        .values_list("id", "wake_at")[:limit]
+    )
+    rung = 0
+    for run_id, wake_at in due:
+        if Run.objects.filter(id=run_id, wake_at=wake_at).update(wake_at=Now() + PATIENCE):
+            queue.ring(run_id)
+            rung += 1
+    return rung
