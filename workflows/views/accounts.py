@@ -120,7 +120,7 @@ class PasswordResetConfirm(PasswordResetConfirmView):
         return self.render_to_response(self.get_context_data(form=form), status=UNPROCESSABLE)
 
 
-password_reset_confirm = PasswordResetConfirm.as_view()
+password_reset_confirm = require_http_methods(["GET", "HEAD", "POST"])(PasswordResetConfirm.as_view())
 
 
 @require_http_methods(["GET", "HEAD"])

@@ -1,6 +1,7 @@
 """The one way to an object: strangers find nothing, members without the right are told so."""
 
 import uuid
+from itertools import pairwise
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_a_narrowed_queryset_stays_narrow(world: World):
 
 def test_each_role_may_all_that_the_one_below_may():
     ladder = [Role.VIEWER, Role.REVIEWER, Role.EDITOR, Role.ADMIN, Role.OWNER]
-    for below, above in zip(ladder, ladder[1:], strict=False):
+    for below, above in pairwise(ladder):
         assert PERMISSIONS[below] < PERMISSIONS[above]
     assert PERMISSIONS[Role.OWNER] == frozenset(Permission)
 

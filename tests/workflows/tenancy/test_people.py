@@ -24,7 +24,7 @@ from workflows.tenancy.roles import Role
 def invited(world: World, capture, email: str = "nina@example.com", role: str = "editor") -> str:
     with capture(execute=True):
         invite_person(actor=world.alice, email=email, role=role)
-    found = re.search(r"/invitations/([^/\s]+)/", mail.outbox[-1].body)
+    found = re.search(r"/invitations/([^/\s]+)/", str(mail.outbox[-1].body))
     assert found is not None
     return found[1]
 

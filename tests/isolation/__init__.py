@@ -1,0 +1,1 @@
+"""Every address, asked by everybody who must not get in (see table.py)."""
