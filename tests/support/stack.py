@@ -77,23 +77,20 @@ class Stack:
 
     def children(self) -> dict[str, int]:
         """The process ids of the supervisor's children by kind: redis, web, keeper, worker (the last of each kind)."""
+        marks = {"web": "daphne", "keeper": "run_keeper", "worker": "run_worker", "redis": "unixsocket"}
         pids: dict[str, int] = {}
-        listing = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for line in listing.splitlines():
-            pid, _, command = line.strip().partition(" ")
-            for kind, mark in {
-                "web": "daphne",
-                "keeper": "run_keeper",
-                "worker": "run_worker",
-                "redis": "unixsocket",
-            }.items():
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                # It ended while we looked.
+                continue
+            if int(parent) != self.process.pid or state == "Z":
+                continue
+            for kind, mark in marks.items():
                 if mark in command:
-                    pids[kind] = int(pid)
+                    pids[kind] = int(folder.name)
         return pids
 
     def logs(self) -> str:
