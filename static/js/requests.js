@@ -1,7 +1,8 @@
 // What every request shows: the pressed button is busy, a failed connection says so, an expired session goes to sign-in.
 (() => {
   const WORDS = {
-    offline: "No connection. Nothing was saved; try again when you are back online.",
+    offline: "No connection. Try again when you are back online.",
+    unsaved: "No connection, so this was not saved. Try again when you are back online.",
     timeout: "The server takes longer than a minute. Reload the page to see where things stand.",
     server: "Something broke on our side, so nothing was changed. Try again in a moment.",
     forbidden: "Your role does not allow this, or the page is too old. Reload and try again.",
@@ -24,8 +25,10 @@
   });
   document.addEventListener("htmx:error", (event) => {
     if (!event.detail.ctx) return;
-    const slow = event.detail.ctx.request?.signal?.reason === "timeout";
-    stepwell.toast?.(slow ? WORDS.timeout : WORDS.offline, { kind: "bad" });
+    const { request } = event.detail.ctx;
+    const reads = (request?.method ?? "GET").toUpperCase() === "GET";
+    const words = request?.signal?.reason === "timeout" ? "timeout" : reads ? "offline" : "unsaved";
+    stepwell.toast?.(WORDS[words], { kind: "bad" });
   });
   document.addEventListener("htmx:response:error", (event) => {
     const { ctx } = event.detail;
