@@ -37,7 +37,14 @@ AfterFailure: TypeAlias = TryAgain | GoOn | GiveUp
 
 
 def after_failure(
-    step: StepDef, policy: RetryPolicy, error: ErrorInfo, *, attempt: int, now: datetime, main_port: str, seed: str
+    step: StepDef,
+    policy: RetryPolicy,
+    error: ErrorInfo,
+    *,
+    attempt: int,
+    now: datetime,
+    main_port: str,
+    seed: str,
 ) -> AfterFailure:
     """Retry policy first, then the error policy (02 §4)."""
     at = policy.next_try(
@@ -57,6 +64,9 @@ def after_failure(
             default = step.on_error.default
             return GoOn(main_port, dict(default) if isinstance(default, dict) else {"content": default})
         case ErrorChoice.ROUTE:
-            return GoOn(ERROR_PORT, {"content": error.message, "error": {"code": error.code, "message": error.message}})
+            return GoOn(
+                ERROR_PORT,
+                {"content": error.message, "error": {"code": error.code, "message": error.message}},
+            )
         case choice:
             assert_never(choice)

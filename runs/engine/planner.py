@@ -15,7 +15,9 @@ from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from workflows.definition.graph import Losers
 
 
-def plan(graph: Graph, state: RunState, now: datetime, touched: Iterable[str] | None = None) -> tuple[Command, ...]:
+def plan(
+    graph: Graph, state: RunState, now: datetime, touched: Iterable[str] | None = None
+) -> tuple[Command, ...]:
     """What has to happen now.
 
     `touched` names the steps that changed since the last plan was carried out: only they and what follows from them
@@ -41,7 +43,9 @@ def plan(graph: Graph, state: RunState, now: datetime, touched: Iterable[str] | 
             return (*_cancel_rest(graph, state), FinishRun(RunStatus.COMPLETED, ended_by=step.place))
     due = [step for step in state.waiting() if step.due_at is not None and step.due_at <= now]
     due.sort(key=lambda step: (step.due_at or now, step.key))
-    commands: list[Command] = [CompleteWait(step.place, step.round) for step in due if step.wait is Wait.DELAY]
+    commands: list[Command] = [
+        CompleteWait(step.place, step.round) for step in due if step.wait is Wait.DELAY
+    ]
     holding = _holding(graph, state)
     if holding:
         if not state.busy and not commands:
@@ -106,18 +110,24 @@ def rewind(graph: Graph, state: RunState, from_step: str | None) -> tuple[StepSt
     return tuple(rounds)
 
 
-def interrupted(state: RunState, crash_limit: int) -> tuple[StepState, ...]:
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A step that was running when its driver was lost; `blamed`: it has stopped its worker too often to try again."""
+
+    step: StepState
+    blamed: bool
+
+
+def interrupted(state: RunState, crash_limit: int) -> tuple[Interrupted, ...]:
     """What becomes of steps that were running when their driver was lost: made again under the same number.
 
-    The crash is counted on the step, not as a try; after `crash_limit` crashes the step is the suspect and fails.
+    The crash is counted on the step, not as a try; after `crash_limit` crashes the step is the suspect.
     """
-    after: list[StepState] = []
+    after: list[Interrupted] = []
     for step in sorted(state.running(), key=lambda s: s.place):
         crashes = step.crashes + 1
-        if crashes >= crash_limit:
-            after.append(step.but(status=StepStatus.FAILED, crashes=crashes, port=None))
-        else:
-            after.append(step.but(status=StepStatus.QUEUED, crashes=crashes))
+        again = step.but(status=StepStatus.QUEUED, crashes=crashes)
+        after.append(Interrupted(again, blamed=crashes >= crash_limit))
     return tuple(after)
 
 
@@ -139,7 +149,8 @@ def _holding(graph: Graph, state: RunState) -> list[StepState]:
     if not failed:
         return []
     return sorted(
-        (step for step in failed if not is_left_behind(graph, step.key, state.get)), key=lambda step: step.place
+        (step for step in failed if not is_left_behind(graph, step.key, state.get)),
+        key=lambda step: step.place,
     )
 
 

@@ -66,7 +66,11 @@ def readiness(graph: Graph, key: str, state_of: Lookup) -> Ready | Verdict:
     undecided: list[EdgeDef] = []
     for edge in edges:
         source = state_of(edge.source)
-        left = source is not None and source.status is StepStatus.FAILED and is_left_behind(graph, edge.source, state_of)
+        left = (
+            source is not None
+            and source.status is StepStatus.FAILED
+            and is_left_behind(graph, edge.source, state_of)
+        )
         match edge_state(edge, source, left_behind=left):
             case EdgeState.LIVE:
                 live.append(edge)

@@ -54,7 +54,11 @@ class RunState:
     __slots__ = ("_failed", "_running", "_steps", "_terminal", "_waiting", "intent", "status")
 
     def __init__(
-        self, *, status: RunStatus = RunStatus.RUNNING, intent: Intent = Intent.NONE, steps: Iterable[StepState] = ()
+        self,
+        *,
+        status: RunStatus = RunStatus.RUNNING,
+        intent: Intent = Intent.NONE,
+        steps: Iterable[StepState] = (),
     ) -> None:
         self.status = status
         self.intent = intent

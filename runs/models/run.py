@@ -36,7 +36,9 @@ class Run(models.Model):
     version = models.ForeignKey(WorkflowVersion, on_delete=models.PROTECT, related_name="runs")
     number = models.PositiveBigIntegerField()
     kind = models.CharField(max_length=16, choices=Kind, default=Kind.LIVE)
-    origin = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copies")
+    origin = models.ForeignKey(
+        "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copies"
+    )
     from_step = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=16, default=RunStatus.PENDING)
     intent = models.CharField(max_length=8, default=Intent.NONE, blank=True)
@@ -76,8 +78,12 @@ class Run(models.Model):
         ordering: ClassVar = ["-created_at"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["tenant", "number"], name="run_number_once_per_tenant"),
-            models.CheckConstraint(condition=models.Q(status__in=[s.value for s in RunStatus]), name="run_status_known"),
-            models.CheckConstraint(condition=models.Q(intent__in=[i.value for i in Intent]), name="run_intent_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=[s.value for s in RunStatus]), name="run_status_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(intent__in=[i.value for i in Intent]), name="run_intent_known"
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["tenant", "-created_at"], name="run_history"),
@@ -132,13 +138,16 @@ class StepRun(models.Model):
     type = models.CharField(max_length=64)
     status = models.CharField(max_length=16, default=StepStatus.PENDING)
     skip_reason = models.CharField(max_length=16, blank=True)
-    port = models.CharField(max_length=64, null=True, blank=True)
+    # NULL means undecided, which no name of a port can say.
+    port = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001
     inputs = models.JSONField(default=list, blank=True)
     edges = models.JSONField(default=dict, blank=True)
     output = models.JSONField(null=True, blank=True)
     held = models.JSONField(null=True, blank=True)
     variables = models.JSONField(default=dict, blank=True)
-    variables_seq = models.PositiveBigIntegerField(default=0, help_text="Seq of the event that set the variables.")
+    variables_seq = models.PositiveBigIntegerField(
+        default=0, help_text="Seq of the event that set the variables."
+    )
     error = models.JSONField(null=True, blank=True)
     notes = models.CharField(max_length=255, blank=True)
     ends_run = models.BooleanField(default=False)
@@ -172,7 +181,8 @@ class StepRun(models.Model):
                 condition=models.Q(status__in=[s.value for s in StepStatus]), name="step_run_status_known"
             ),
             models.CheckConstraint(
-                condition=~models.Q(status=StepStatus.WAITING) | ~models.Q(wait=""), name="waiting_step_says_for_what"
+                condition=~models.Q(status=StepStatus.WAITING) | ~models.Q(wait=""),
+                name="waiting_step_says_for_what",
             ),
         ]
 
@@ -207,7 +217,9 @@ class Attempt(models.Model):
     status = models.CharField(max_length=16, default=AttemptStatus.OPEN)
     calls = models.JSONField(default=list, blank=True)
     error = models.JSONField(null=True, blank=True)
-    text = models.TextField(blank=True, help_text="Checkpoint of the streamed text while the attempt is open.")
+    text = models.TextField(
+        blank=True, help_text="Checkpoint of the streamed text while the attempt is open."
+    )
     provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=120, blank=True)
     input_tokens = models.PositiveBigIntegerField(default=0)

@@ -1,0 +1,64 @@
+"""One sentence for everything that a run may wait for, so that no run is ever unexplained (E10)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from runs.engine.graph import Graph
+from runs.engine.state import RunState, StepState
+from runs.engine.statuses import Intent, Wait
+from workflows.lib.jsontypes import JSONObject
+
+
+def waiting_for(
+    graph: Graph, state: RunState, *, who: dict[str, str], tries: dict[str, int], paused_by: str = ""
+) -> list[JSONObject]:
+    """The list that `Run.waiting_for` keeps: `{kind, step, step_key, who, until, sentence}`, times ISO in UTC.
+
+    `who` says for a step's key who may decide its gate, `tries` how many tries its policy allows.
+    """
+    found: list[JSONObject] = []
+    if state.intent is Intent.PAUSE:
+        by = f" by {paused_by}" if paused_by else ""
+        found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))
+    for step in sorted(state.waiting(), key=lambda s: graph.order.get(s.key, 0)):
+        label = graph.step(step.key).label
+        match step.wait:
+            case Wait.REVIEW:
+                name = who.get(step.key) or "a reviewer"
+                found.append(_fact("review", step, label, name, f"Waiting for {name} to decide “{label}”."))
+            case Wait.DELAY:
+                until = _clock(step.due_at)
+                found.append(_fact("delay", step, label, "", f"“{label}” waits until {until}."))
+            case Wait.RETRY:
+                of = tries.get(step.key, step.attempt + 1)
+                found.append(
+                    _fact(
+                        "retry",
+                        step,
+                        label,
+                        "",
+                        f"Trying “{label}” again at {_clock(step.due_at)}, try {step.attempt + 1} of {of}.",
+                    )
+                )
+            case _:
+                found.append(_fact(str(step.wait), step, label, "", f"“{label}” is waiting."))
+    return found
+
+
+def _fact(kind: str, step: StepState | None, label: str | None, who: str, sentence: str) -> JSONObject:
+    until = step.due_at.astimezone(UTC).isoformat() if step is not None and step.due_at is not None else None
+    return {
+        "kind": kind,
+        "step": label,
+        "step_key": step.key if step is not None else None,
+        "who": who,
+        "until": until,
+        "sentence": sentence,
+    }
+
+
+def _clock(at: datetime | None) -> str:
+    return (
+        at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if at is not None else "a time that is not set"
+    )

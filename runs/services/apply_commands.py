@@ -1,0 +1,853 @@
+"""Turns what came in (results, mail) and what the planner wants (commands) into one transition. Writes nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, assert_never
+from uuid import UUID
+
+from runs.engine.commands import CancelStep, Command, CompleteWait, FinishRun, SkipStep, StartStep
+from runs.engine.failures import GiveUp, GoOn, TryAgain, after_failure
+from runs.engine.planner import Interrupted, rewind
+from runs.engine.sentences import waiting_for
+from runs.engine.state import Place, StepState
+from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
+from runs.models import EarlyDecision, Mail, Review, StepRun
+from runs.services.eligibility import why_not_eligible
+from runs.services.execute_step import Result, Task
+from runs.services.loaded_run import LoadedRun, reviewers_in_words
+from runs.services.transition import Transition
+from runs.services.values import BadValue, checked_output, error_json, stored
+from workflows.definition.graph import StepDef
+from workflows.expressions.errors import ExpressionError
+from workflows.expressions.language import compile_expression, evaluate_bool
+from workflows.lib.errors import ErrorInfo, Fault
+from workflows.lib.ids import new_id
+from workflows.lib.jsontypes import JSONObject
+from workflows.lib.limits import CRASHES_PER_STEP, STEP_ROUNDS
+from workflows.steps.base import Completed, EndRun, ExecutionKind, ReviewRequest, WaitUntil
+
+_ZERO = Decimal(0)
+
+
+class Applier:
+    """Fills one transition for one loaded run. `now` is the transition's time."""
+
+    def __init__(self, loaded: LoadedRun, transition: Transition, now: datetime) -> None:
+        self.loaded = loaded
+        self.run = loaded.run
+        self.state = loaded.state
+        self.graph = loaded.graph
+        self.t = transition
+        self.now = now
+
+    # --- results ---------------------------------------------------------------------------------
+
+    def result(self, result: Result) -> None:
+        """A try has ended. A result whose try is no longer the current one is dropped alone, its cost kept."""
+        task = result.task
+        step = self.state.get(*task.place)
+        usage = self._charge(task)
+        current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round
+        if step is None or not current or step.attempt != task.attempt or step.row != task.step_run:
+            self._close_attempt(task, AttemptStatus.CANCELLED, result.ended_at, usage)
+            return
+        error = result.error
+        if result.outcome is not None:
+            try:
+                self._outcome(step, task, result.outcome, result.ended_at, usage)
+            except BadValue as bad:
+                error = bad.info
+            else:
+                self._close_attempt(task, AttemptStatus.SUCCEEDED, result.ended_at, usage)
+                return
+        assert error is not None
+        self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
+        self._failed(step, error, usage, result.ended_at)
+
+    def _outcome(
+        self, step: StepState, task: Task, outcome: object, ended_at: datetime, usage: JSONObject
+    ) -> None:
+        match outcome:
+            case Completed():
+                self._complete(
+                    step,
+                    outcome.output,
+                    outcome.port,
+                    ended_at,
+                    usage=usage,
+                    variables=outcome.variables,
+                    notes=outcome.notes,
+                )
+            case EndRun():
+                self._complete(
+                    step, outcome.output, None, ended_at, usage=usage, notes=outcome.reason, ends_run=True
+                )
+            case WaitUntil():
+                checked_output(outcome.output)
+                self._wait(
+                    step, Wait.DELAY, outcome.at, held={"output": outcome.output, "port": outcome.port}
+                )
+                self._event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
+            case ReviewRequest():
+                self._open_gate(step, outcome, usage)
+            case _:
+                raise BadValue(f"The step answered with a {type(outcome).__name__}, which is no outcome.")
+
+    def _complete(
+        self,
+        step: StepState,
+        value: object,
+        port: str | None,
+        ended_at: datetime,
+        *,
+        usage: JSONObject,
+        variables: JSONObject | None = None,
+        notes: str = "",
+        ends_run: bool = False,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        output, size = checked_output(value)
+        definition = self.graph.step(step.key)
+        port = port or self.graph.main_port(step.key)
+        kept, blob = stored(self.run, output, size)
+        before_variables = dict(self.loaded.variables)
+        if variables:
+            checked_output(variables)
+            self.loaded.variables.update(variables)
+            self.t.remember(lambda: self._restore_variables(before_variables))
+        self.loaded.keep_output(step.place, output)
+        self.t.remember(lambda: self.loaded.forget_output(step.place))
+        edges = self._conditions(step, port, definition)
+        done = step.but(
+            status=StepStatus.COMPLETED,
+            port=port,
+            edges=edges,
+            wait=Wait.NONE,
+            due_at=None,
+            ends_run=ends_run,
+        )
+        self.t.put(self.state, done)
+        if blob is not None:
+            self.t.blobs.append(blob)
+        values: dict[str, Any] = {
+            "status": StepStatus.COMPLETED,
+            "port": port,
+            "edges": edges,
+            "output": kept,
+            "completed_at": ended_at,
+            **usage,
+            **(extra or {}),
+        }
+        if step.wait is not Wait.NONE:
+            values |= {"wait": Wait.NONE, "due_at": None, "held": None}
+        if notes:
+            values["notes"] = notes[:255]
+        if ends_run:
+            values["ends_run"] = True
+        if variables:
+            values["variables"] = variables
+            self.t.variables_of.append(step.row)
+            for name, new in variables.items():
+                self._event(EventType.VARIABLE_SET, step, {"name": name, "value": new})
+        self.t.step_updates.append((step.row, values))
+        self._event(
+            EventType.COMPLETED,
+            step,
+            {
+                "tokenUsage": {
+                    "input": usage.get("input_tokens", 0),
+                    "output": usage.get("output_tokens", 0),
+                    "total": usage.get("input_tokens", 0) + usage.get("output_tokens", 0),
+                },
+                "costEstimate": str(usage.get("cost", _ZERO)),
+                "port": port,
+            },
+        )
+
+    def _restore_variables(self, before: JSONObject) -> None:
+        self.loaded.variables.clear()
+        self.loaded.variables.update(before)
+
+    def _conditions(self, step: StepState, port: str, definition: StepDef) -> dict[str, bool]:
+        """What the conditions of the paths on this port say now. A condition that cannot be told fails the step."""
+        conditional = [edge for edge in self.graph.outgoing(step.key) if edge.condition and edge.port == port]
+        if not conditional:
+            return {}
+        needs = (*self.loaded.prepared.condition_needs(step.key), step.key)
+        # The step's own output has to be seen, so the state must already say where it went.
+        before = self.state.put(step.but(status=StepStatus.COMPLETED, port=port))
+        try:
+            inputs = self.loaded.inputs.get(step.place, ())
+            scope, _ = self.loaded.scope_for(step.key, needs, inputs)
+            found: dict[str, bool] = {}
+            for edge in conditional:
+                assert edge.condition is not None
+                try:
+                    found[edge.id] = evaluate_bool(
+                        compile_expression(edge.condition, self.loaded.prepared.labels), scope
+                    )
+                except ExpressionError as error:
+                    target = self.graph.step(edge.target).label
+                    raise BadValue(
+                        f"The condition of the path from “{definition.label}” to “{target}” cannot be told: {error}",
+                        code="path_condition",
+                    ) from error
+            return found
+        finally:
+            self.state.restore(step.place, before)
+
+    def _wait(self, step: StepState, wait: Wait, due_at: datetime | None, **values: Any) -> None:
+        self.t.put(self.state, step.but(status=StepStatus.WAITING, wait=wait, due_at=due_at))
+        self.t.step_updates.append(
+            (step.row, {"status": StepStatus.WAITING, "wait": wait, "due_at": due_at, **values})
+        )
+
+    def _failed(self, step: StepState, error: ErrorInfo, usage: JSONObject, ended_at: datetime) -> None:
+        """Retry policy, then error policy (02 §4)."""
+        definition = self.graph.step(step.key)
+        type_ = self.loaded.prepared.type_of(definition)
+        policy = definition.retry or type_.retry_policy(definition.config)
+        shown = error_json(error, definition.label)
+        after = after_failure(
+            definition,
+            policy,
+            error,
+            attempt=step.attempt,
+            now=self.now,
+            main_port=self.graph.main_port(step.key),
+            seed=f"{self.run.pk}:{step.key}:{step.round}",
+        )
+        match after:
+            case TryAgain():
+                self._wait(step, Wait.RETRY, after.at, error=shown, **usage)
+                self._event(
+                    EventType.RETRY,
+                    step,
+                    {
+                        "attempt": after.attempt,
+                        "of": policy.max_attempts,
+                        "nextAt": after.at.isoformat(),
+                        "reason": error.message,
+                        "code": error.code,
+                    },
+                )
+            case GoOn():
+                output, size = checked_output(after.output)
+                kept, blob = stored(self.run, output, size)
+                if blob is not None:
+                    self.t.blobs.append(blob)
+                self.loaded.keep_output(step.place, output)
+                self.t.remember(lambda: self.loaded.forget_output(step.place))
+                self._end_as_failed(step, shown, usage, ended_at, port=after.port, output=kept)
+            case GiveUp():
+                self._end_as_failed(step, shown, usage, ended_at, port=None, output=None)
+            case _:
+                assert_never(after)
+
+    def _end_as_failed(
+        self,
+        step: StepState,
+        shown: JSONObject,
+        usage: JSONObject,
+        ended_at: datetime,
+        *,
+        port: str | None,
+        output: JSONObject | None,
+    ) -> None:
+        edges = {
+            edge.id: True for edge in self.graph.outgoing(step.key) if edge.condition and edge.port == port
+        }
+        self.t.put(
+            self.state,
+            step.but(status=StepStatus.FAILED, port=port, edges=edges, wait=Wait.NONE, due_at=None),
+        )
+        self.t.step_updates.append(
+            (
+                step.row,
+                {
+                    "status": StepStatus.FAILED,
+                    "port": port,
+                    "edges": edges,
+                    "output": output,
+                    "error": shown,
+                    "wait": Wait.NONE,
+                    "due_at": None,
+                    "completed_at": ended_at,
+                    **usage,
+                },
+            )
+        )
+        self._event(
+            EventType.ERROR,
+            step,
+            {"code": shown["code"], "message": shown["message"], "continues": port is not None},
+        )
+
+    # --- usage and attempts ----------------------------------------------------------------------
+
+    def _charge(self, task: Task) -> dict[str, Any]:
+        """Add what the try cost to the run; the step row's columns with the sums over all its tries."""
+        if not task.answers:
+            return {}
+        loaded = self.loaded
+        before = (loaded.cost, loaded.input_tokens, loaded.output_tokens)
+        for answer in task.answers:
+            loaded.cost += answer.price.amount
+            loaded.input_tokens += answer.usage.input_tokens
+            loaded.output_tokens += answer.usage.output_tokens
+        self.t.remember(lambda: self._restore_totals(before))
+        self.t.run |= {
+            "cost": loaded.cost,
+            "input_tokens": loaded.input_tokens,
+            "output_tokens": loaded.output_tokens,
+        }
+        spent = StepRun.objects.values_list("input_tokens", "output_tokens", "cost", "cost_known").get(
+            pk=task.step_run
+        )
+        last = task.answers[-1]
+        return {
+            "input_tokens": spent[0] + sum(answer.usage.input_tokens for answer in task.answers),
+            "output_tokens": spent[1] + sum(answer.usage.output_tokens for answer in task.answers),
+            "cost": spent[2] + sum((answer.price.amount for answer in task.answers), _ZERO),
+            "cost_known": spent[3] and all(answer.price.known for answer in task.answers),
+            "provider": last.provider,
+            "model": last.model,
+        }
+
+    def _restore_totals(self, before: tuple[Decimal, int, int]) -> None:
+        self.loaded.cost, self.loaded.input_tokens, self.loaded.output_tokens = before
+
+    def _close_attempt(
+        self,
+        task: Task,
+        status: AttemptStatus,
+        ended_at: datetime,
+        usage: JSONObject,
+        error: ErrorInfo | None = None,
+    ) -> None:
+        values: dict[str, Any] = {
+            "status": status,
+            "ended_at": ended_at,
+            "calls": task.calls,
+            "error": error_json(error) if error is not None else None,
+            "input_tokens": sum(answer.usage.input_tokens for answer in task.answers),
+            "output_tokens": sum(answer.usage.output_tokens for answer in task.answers),
+            "cost": sum((answer.price.amount for answer in task.answers), _ZERO),
+        }
+        if task.writer is not None:
+            values["text"] = task.writer.text
+        if task.calls:
+            provider, _, model = str(task.calls[-1].get("model", "")).partition(":")
+            values |= {"provider": str(task.calls[-1].get("provider") or provider)[:32], "model": model[:120]}
+        if task.attempt_id is not None:
+            self.t.attempt_updates.append((task.attempt_id, values))
+        elif error is not None:
+            # Steps that work at once keep an attempt only when there is something to explain.
+            self.t.attempt_inserts.append(
+                {
+                    "id": new_id(),
+                    "step_run_id": task.step_run,
+                    "run_id": self.run.pk,
+                    "tenant_id": self.run.tenant_id,
+                    "number": task.attempt,
+                    "started_at": task.started_at,
+                    **values,
+                }
+            )
+
+    # --- gates -----------------------------------------------------------------------------------
+
+    def _open_gate(self, step: StepState, asked: ReviewRequest, usage: JSONObject) -> None:
+        content, _ = checked_output(asked.content)
+        review_id = new_id()
+        values = {
+            "id": review_id,
+            "tenant_id": self.run.tenant_id,
+            "run_id": self.run.pk,
+            "step_run_id": step.row,
+            "workflow_id": self.run.workflow_id,
+            "status": Review.Status.OPEN,
+            "title": asked.title[:255],
+            "instructions": asked.instructions,
+            "content": content,
+            "editable": asked.editable,
+            "assignees": list(asked.assignees),
+            "quorum": asked.quorum,
+            "bar_starter": asked.bar_starter,
+            "fields": list(asked.fields),
+            "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
+            "due_at": asked.due_at,
+            "created_at": self.now,
+        }
+        self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
+        self._wait(step, Wait.REVIEW, None, **usage)
+        self._event(
+            EventType.REVIEW_REQUESTED,
+            step,
+            {"reviewId": str(review_id), "title": asked.title, "assignees": list(asked.assignees)},
+        )
+        early = EarlyDecision.objects.filter(
+            run_id=self.run.pk, step_key=step.key, scope=step.scope, round=step.round
+        ).first()
+        if early is not None and asked.quorum == 1:
+            known = {decision for decision, _, _ in asked.buttons}
+            if (
+                early.decision in known
+                and why_not_eligible(values, self.run, early.person, early.role) is None
+            ):
+                decided = {
+                    "status": Review.Status.DECIDED,
+                    "decision": early.decision,
+                    "comment": early.comment,
+                    "edited": early.edited,
+                    "field_values": early.field_values,
+                    "decided_by_id": early.person_id,
+                    "decided_by_label": early.person_label,
+                    "decided_at": early.created_at,
+                }
+                values |= decided
+                waiting = self.state.get(*step.place)
+                assert waiting is not None
+                self._decided(waiting, Review(**values))
+        self.t.review_inserts.append(values)
+
+    def _decided(self, step: StepState, review: Review) -> None:
+        """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere."""
+        button = next((b for b in review.buttons if b["decision"] == review.decision), None)
+        port = button["port"] if button is not None else self.graph.main_port(step.key)
+        shown = review.edited if review.edited is not None else review.content
+        output = {
+            **shown,
+            "decision": review.decision,
+            "comment": review.comment,
+            "fields": review.field_values,
+            "original": review.content.get("content"),
+            "decided_by": review.decided_by_label,
+        }
+        self._event(
+            EventType.REVIEW_DECIDED,
+            step,
+            {
+                "reviewId": str(review.pk),
+                "decision": review.decision,
+                "by": review.decided_by_label,
+                "comment": review.comment,
+                "edited": review.edited is not None,
+            },
+        )
+        wired = any(edge.port == port for edge in self.graph.outgoing(step.key))
+        decided_at = review.decided_at or self.now
+        if port != self.graph.main_port(step.key) and not wired:
+            by = f" by {review.decided_by_label}" if review.decided_by_label else ""
+            because = f": {review.comment}" if review.comment else "."
+            message = f"“{self.graph.step(step.key).label}” was rejected{by}{because}"
+            info = ErrorInfo(
+                "rejected",
+                message,
+                fault=Fault.AUTHOR,
+                fix="Retry the run to ask again, or give the rejection a path.",
+            )
+            self._end_as_failed(
+                step,
+                error_json(info, self.graph.step(step.key).label),
+                {},
+                decided_at,
+                port=None,
+                output=None,
+            )
+            return
+        notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
+        self._complete(step, output, port, decided_at, usage={}, notes=notes)
+
+    # --- mail ------------------------------------------------------------------------------------
+
+    def mail(self, letters: Iterable[Mail]) -> tuple[Place, ...]:
+        """Obey the mail in order; the places whose running work has to be stopped."""
+        stop: list[Place] = []
+        for letter in letters:
+            self.t.mail_read.append(letter.pk)
+            match MailKind(letter.kind):
+                case MailKind.DECISION:
+                    self._decision(letter)
+                case MailKind.RETRY:
+                    stop.extend(self._retry(letter))
+                case MailKind.RESUME:
+                    pass
+                case kind:
+                    assert_never(kind)
+        return tuple(stop)
+
+    def _decision(self, letter: Mail) -> None:
+        review_id = letter.payload.get("review")
+        if review_id is not None:
+            review = Review.objects.select_related("step_run").get(pk=review_id, run_id=self.run.pk)
+            step = self.state.get(review.step_run.step_key, review.step_run.scope)
+            if step is not None and step.row == review.step_run_id and step.wait is Wait.REVIEW:
+                self._decided(step, review)
+            return
+        # An early decision whose gate opened while the letter was on its way.
+        early = EarlyDecision.objects.filter(pk=letter.payload.get("early"), run_id=self.run.pk).first()
+        step = self.state.get(early.step_key, early.scope) if early is not None else None
+        if early is None or step is None or step.wait is not Wait.REVIEW or step.round != early.round:
+            return
+        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN, quorum=1).first()
+        if gate is None or early.decision not in {button["decision"] for button in gate.buttons}:
+            return
+        facts = {"assignees": gate.assignees, "bar_starter": gate.bar_starter}
+        if why_not_eligible(facts, self.run, early.person, early.role) is not None:
+            return
+        decided = {
+            "status": Review.Status.DECIDED,
+            "decision": early.decision,
+            "comment": early.comment,
+            "edited": early.edited,
+            "field_values": early.field_values,
+            "decided_by_id": early.person_id,
+            "decided_by_label": early.person_label,
+            "decided_at": self.now,
+        }
+        if Review.objects.filter(pk=gate.pk, status=Review.Status.OPEN).update(**decided) == 1:
+            for name, value in decided.items():
+                setattr(gate, name, value)
+            self._decided(step, gate)
+
+    def _retry(self, letter: Mail) -> list[Place]:
+        """Give the failed steps (and what was asked for with everything after it) a new round."""
+        stop: list[Place] = []
+        rounds = rewind(self.graph, self.state, letter.payload.get("from_step"))
+        if model := letter.payload.get("model"):
+            self.run.model_override = model
+            self.t.run["model_override"] = model
+        for fresh in rounds:
+            before = self.state.get(*fresh.place)
+            assert before is not None
+            if fresh.round > STEP_ROUNDS.value:
+                continue
+            if before.status is StepStatus.RUNNING:
+                stop.append(before.place)
+            if not before.status.is_terminal:
+                self._cancel_row(before)
+            self.loaded.forget_output(fresh.place)
+            self.loaded.skipped.pop(fresh.place, None)
+            definition = self.graph.whole.step(fresh.key)
+            row = new_id()
+            self.t.put(self.state, fresh.but(row=row))
+            self.t.step_inserts.append(self._row(definition, row, fresh, StepStatus.PENDING))
+        if rounds:
+            self.loaded.reload_variables()
+        self.t.writes.append(self._reopen_gates)
+        self._event(
+            EventType.RESUMED,
+            None,
+            {
+                "reason": "retry",
+                "by": letter.actor_label,
+                "steps": [self.graph.whole.step(fresh.key).label for fresh in rounds],
+                "model": letter.payload.get("model") or "",
+            },
+        )
+        return stop
+
+    def _reopen_gates(self) -> None:
+        open_rows = [step.row for step in self.state.waiting() if step.wait is Wait.REVIEW]
+        Review.objects.filter(
+            run_id=self.run.pk, status=Review.Status.HELD, step_run_id__in=open_rows
+        ).update(status=Review.Status.OPEN)
+
+    # --- interruptions ---------------------------------------------------------------------------
+
+    def interruptions(self, found: Iterable[Interrupted], *, counted: bool = True) -> None:
+        """Steps whose work was cut short: close their open tries as uncounted, make them again.
+
+        `counted` False: the process stopped as it was told to, which is no crash.
+        """
+        for entry in found:
+            step = entry.step if counted else entry.step.but(crashes=entry.step.crashes - 1)
+            self.t.writes.append(_closes_open_attempts(step.row, self.now))
+            if entry.blamed:
+                info = ErrorInfo(
+                    "crashed",
+                    CRASHES_PER_STEP.says(),
+                    fault=Fault.AUTHOR,
+                    fix="Look at what the step does; retry the run when it is mended.",
+                )
+                label = self.graph.step(step.key).label
+                self._end_as_failed(
+                    step, error_json(info, label), {"crashes": step.crashes}, self.now, port=None, output=None
+                )
+                continue
+            self.t.put(self.state, step)
+            self.t.step_updates.append((step.row, {"status": StepStatus.QUEUED, "crashes": step.crashes}))
+
+    # --- commands --------------------------------------------------------------------------------
+
+    def commands(self, commands: Iterable[Command]) -> None:
+        """Everything that the planner wants but starts; those come last, since they may be refused (`starts`)."""
+        for command in commands:
+            match command:
+                case StartStep():
+                    pass
+                case SkipStep():
+                    self._skip(command)
+                case CancelStep():
+                    self._cancel(command)
+                case CompleteWait():
+                    self._delay_is_over(command)
+                case FinishRun():
+                    self._finish(command)
+                case _:
+                    assert_never(command)
+
+    def start(self, command: StartStep) -> Task:
+        """Open a try: the step's row and, where something outside may be called, an attempt row."""
+        place = command.place
+        definition = self.graph.step(place.key)
+        type_ = self.loaded.prepared.type_of(definition)
+        kind = type_.kind(definition.config)
+        step = self.state.get(*place)
+        inputs = command.inputs or self.loaded.inputs.get(place, ())
+        has_row = step is not None and step.row is not None
+        row: UUID = step.row if step is not None and has_row else new_id()
+        crashes = step.crashes if step is not None else 0
+        running = StepState(
+            key=place.key,
+            scope=place.scope,
+            round=command.round,
+            status=StepStatus.RUNNING,
+            attempt=command.attempt,
+            crashes=crashes,
+            row=row,
+        )
+        self.t.put(self.state, running)
+        before = self.loaded.inputs.get(place)
+        self.loaded.inputs[place] = inputs
+        self.t.remember(lambda: self._restore_inputs(place, before))
+        if has_row:
+            values: dict[str, Any] = {
+                "status": StepStatus.RUNNING,
+                "attempt": command.attempt,
+                "wait": Wait.NONE,
+                "due_at": None,
+                "inputs": list(inputs),
+            }
+            if command.attempt == 1 and crashes == 0:
+                values |= {"started_at": self.now, "max_attempts": self._max_attempts(definition)}
+            self.t.step_updates.append((row, values))
+        else:
+            values = self._row(definition, row, running, StepStatus.RUNNING)
+            values |= {"inputs": list(inputs), "attempt": command.attempt, "started_at": self.now}
+            self.t.step_inserts.append(values)
+        self.loaded.tries[place.key] = self._max_attempts(definition)
+        attempt_id = new_id() if kind is not ExecutionKind.INLINE else None
+        if attempt_id is not None:
+            self.t.attempt_inserts.append(
+                {
+                    "id": attempt_id,
+                    "step_run_id": row,
+                    "run_id": self.run.pk,
+                    "tenant_id": self.run.tenant_id,
+                    "number": command.attempt,
+                    "started_at": self.now,
+                }
+            )
+        self._event(EventType.PROGRESS, running, {"attempt": command.attempt})
+        self.t.run["current_step"] = place.key
+        return Task(
+            place=place,
+            round=command.round,
+            attempt=command.attempt,
+            step_run=row,
+            attempt_id=attempt_id,
+            kind=kind,
+            started_at=self.now,
+        )
+
+    def _restore_inputs(self, place: Place, before: tuple[str, ...] | None) -> None:
+        if before is None:
+            self.loaded.inputs.pop(place, None)
+        else:
+            self.loaded.inputs[place] = before
+
+    def _skip(self, command: SkipStep) -> None:
+        step = self.state.get(*command.place)
+        definition = self.graph.whole.step(command.place.key)
+        row = step.row if step is not None and step.row is not None else new_id()
+        skipped = StepState(
+            key=command.place.key,
+            scope=command.place.scope,
+            round=command.round,
+            status=StepStatus.SKIPPED,
+            row=row,
+        )
+        self.t.put(self.state, skipped)
+        self.loaded.skipped[command.place] = {"off": "it is off", "branch": "its branch was not taken"}.get(
+            command.reason, "no branch that leads to it was taken"
+        )
+        if step is not None and step.row is not None:
+            self.t.step_updates.append(
+                (row, {"status": StepStatus.SKIPPED, "skip_reason": command.reason, "completed_at": self.now})
+            )
+        else:
+            values = self._row(definition, row, skipped, StepStatus.SKIPPED)
+            self.t.step_inserts.append({**values, "skip_reason": command.reason, "completed_at": self.now})
+        self._event(EventType.SKIPPED, skipped, {"reason": str(command.reason)})
+
+    def _cancel(self, command: CancelStep) -> None:
+        step = self.state.get(*command.place)
+        if step is None or step.row is None:
+            definition = self.graph.whole.step(command.place.key)
+            row = new_id()
+            cancelled = StepState(
+                key=command.place.key,
+                scope=command.place.scope,
+                round=command.round,
+                status=StepStatus.CANCELLED,
+                row=row,
+            )
+            self.t.put(self.state, cancelled)
+            values = self._row(definition, row, cancelled, StepStatus.CANCELLED)
+            self.t.step_inserts.append({**values, "completed_at": self.now})
+            return
+        self._cancel_row(step)
+
+    def _cancel_row(self, step: StepState) -> None:
+        self.t.put(self.state, step.but(status=StepStatus.CANCELLED, wait=Wait.NONE, due_at=None))
+        self.t.step_updates.append(
+            (
+                step.row,
+                {"status": StepStatus.CANCELLED, "wait": Wait.NONE, "due_at": None, "completed_at": self.now},
+            )
+        )
+        if step.status is StepStatus.RUNNING:
+            self.t.writes.append(_closes_open_attempts(step.row, self.now, AttemptStatus.CANCELLED))
+        if step.wait is Wait.REVIEW:
+            self.t.writes.append(_closes_gate(step.row))
+
+    def _delay_is_over(self, command: CompleteWait) -> None:
+        step = self.state.get(*command.place)
+        assert step is not None
+        held = StepRun.objects.values_list("held", flat=True).get(pk=step.row) or {}
+        try:
+            self._complete(step, held.get("output", {"content": None}), held.get("port"), self.now, usage={})
+        except BadValue as bad:
+            label = self.graph.step(step.key).label
+            self._end_as_failed(step, error_json(bad.info, label), {}, self.now, port=None, output=None)
+
+    def _finish(self, command: FinishRun) -> None:
+        run = self.t.run
+        self.t.finishes = True
+        run |= {"status": command.status, "completed_at": self.now, "waiting_for": [], "wake_at": None}
+        match command.status:
+            case RunStatus.COMPLETED:
+                if command.ended_by is not None:
+                    output = self.loaded.output_of(command.ended_by) or {"content": None}
+                else:
+                    output = self.loaded.final_output()
+                kept, blob = stored(self.run, *checked_output(output))
+                if blob is not None:
+                    self.t.blobs.append(blob)
+                run |= {"output": kept, "error": None}
+                self._event(EventType.RUN_COMPLETED, None, {"endedBy": self._label(command.ended_by)})
+            case RunStatus.CANCELLED:
+                self._event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
+            case _:
+                run["error"] = self._why_failed(command)
+                self.t.writes.append(self._hold_gates)
+                self._event(EventType.RUN_FAILED, None, run["error"])
+        self._event(EventType.DONE, None, {"status": str(command.status)})
+
+    def _why_failed(self, command: FinishRun) -> JSONObject:
+        if command.stuck or not command.failed:
+            return error_json(
+                ErrorInfo(
+                    "stuck", "No step can go on, though not every step has ended.", fault=Fault.INTERNAL
+                )
+            )
+        first = self.state.get(*command.failed[0])
+        assert first is not None
+        for row, values in reversed(self.t.step_updates):
+            if row == first.row and "error" in values:
+                error: JSONObject = values["error"]
+                break
+        else:
+            error = StepRun.objects.values_list("error", flat=True).get(pk=first.row) or {}
+        return {**error, "step": self._label(first.place), "step_key": first.key}
+
+    def _hold_gates(self) -> None:
+        Review.objects.filter(run_id=self.run.pk, status=Review.Status.OPEN).update(status=Review.Status.HELD)
+
+    # --- small parts -----------------------------------------------------------------------------
+
+    def totals(self) -> None:
+        """Bring the run row's own counts and explanation up to date, where they have changed."""
+        done = self.state.terminal
+        if done != self.run.steps_done:
+            self.t.run["steps_done"] = done
+        if not self.t.finishes:
+            waiting = self.explain()
+            if waiting != self.run.waiting_for:
+                self.t.run["waiting_for"] = waiting
+
+    def explain(self) -> list[JSONObject]:
+        return waiting_for(
+            self.graph,
+            self.state,
+            who=self.loaded.who,
+            tries=self.loaded.tries,
+            paused_by=self.run.intent_by,
+        )
+
+    def _max_attempts(self, definition: StepDef) -> int:
+        policy = definition.retry or self.loaded.prepared.type_of(definition).retry_policy(definition.config)
+        return policy.max_attempts
+
+    def _row(self, definition: StepDef, row: UUID, step: StepState, status: StepStatus) -> dict[str, Any]:
+        return {
+            "id": row,
+            "run_id": self.run.pk,
+            "tenant_id": self.run.tenant_id,
+            "step_key": definition.key,
+            "scope": step.scope,
+            "round": step.round,
+            "label": definition.label,
+            "type": definition.type,
+            "status": status,
+            "crashes": step.crashes,
+            "max_attempts": self._max_attempts(definition) if definition.key in self.graph.order else 1,
+            "created_at": self.now,
+        }
+
+    def _label(self, place: Place | None) -> str:
+        return self.graph.whole.step(place.key).label if place is not None else ""
+
+    def _event(self, type: EventType, step: StepState | None, data: JSONObject) -> None:
+        place = step.place if step is not None else None
+        if place is not None and step is not None and step.round:
+            data = {**data, "round": step.round}
+        self.t.event(type, self.now, data, place=place, label=self._label(place))
+
+
+def _closes_open_attempts(
+    step_run: UUID, now: datetime, status: AttemptStatus = AttemptStatus.INTERRUPTED
+) -> Any:
+    def write() -> None:
+        from runs.models import Attempt
+
+        changes: dict[str, Any] = {"status": status, "ended_at": now}
+        if status is AttemptStatus.INTERRUPTED:
+            changes["counted"] = False
+        Attempt.objects.filter(step_run_id=step_run, status=AttemptStatus.OPEN).update(**changes)
+
+    return write
+
+
+def _closes_gate(step_run: UUID) -> Any:
+    def write() -> None:
+        Review.objects.filter(
+            step_run_id=step_run, status__in=[Review.Status.OPEN, Review.Status.HELD]
+        ).update(status=Review.Status.CANCELLED)
+
+    return write

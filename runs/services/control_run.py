@@ -1,0 +1,174 @@
+"""Pause, resume, cancel, retry: one conditional UPDATE of the run with its mail, never a step row (07 §4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from runs import progress
+from runs import queue as doorbell
+from runs.engine.statuses import Intent, MailKind, RunStatus
+from runs.models import Mail, Review, Run
+from runs.services.prepared import prepared
+from workflows.lib.clock import utc_now
+from workflows.lib.errors import Conflict, Invalid, Problem
+from workflows.lib.jsontypes import JSONObject
+from workflows.providers.models import BadModel, parse_model
+from workflows.tenancy import audit
+from workflows.tenancy.actor import Actor
+from workflows.tenancy.roles import Permission
+
+_OPEN = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED)
+
+
+def pause_run(*, run: Run, actor: Actor) -> Run:
+    """Ask the run to hold: steps under way finish, nothing new starts. Already so: the run as it is."""
+    actor.require(Permission.CONTROL_RUNS)
+    if not _set_intent(run, actor, Intent.PAUSE, replaces=(Intent.NONE,)):
+        run.refresh_from_db()
+        if run.intent != Intent.PAUSE or run.is_over:
+            raise Conflict(f"{run} cannot be paused: {_state_in_words(run)}.")
+    return run
+
+
+def resume_run(*, run: Run, actor: Actor) -> Run:
+    """Let a paused run go on; a failed one is retried from the step that failed. Raises Conflict at a gate."""
+    actor.require(Permission.CONTROL_RUNS)
+    if run.status == RunStatus.FAILED:
+        return retry_run(run=run, actor=actor)
+    if _set_intent(run, actor, Intent.NONE, replaces=(Intent.PAUSE,)):
+        return run
+    run.refresh_from_db()
+    if run.is_over or run.intent == Intent.CANCEL:
+        raise Conflict(f"{run} cannot go on: {_state_in_words(run)}.")
+    gate = Review.objects.filter(run=run, status=Review.Status.OPEN).first()
+    if run.status == RunStatus.PAUSED and gate is not None:
+        raise Conflict(
+            f"{run} waits for a decision at “{gate.title}”. Decide it at /api/reviews/{gate.pk}/decide.",
+            code="at_gate",
+        )
+    return run
+
+
+def cancel_run(*, run: Run, actor: Actor) -> Run:
+    """End the run: waiting work stops at once, work in flight within seconds; finished steps are kept."""
+    actor.require(Permission.CONTROL_RUNS)
+    if not _set_intent(run, actor, Intent.CANCEL, replaces=(Intent.NONE, Intent.PAUSE)):
+        run.refresh_from_db()
+        if run.status == RunStatus.FAILED:
+            return _cancel_failed(run, actor)
+        if run.intent != Intent.CANCEL and run.status != RunStatus.CANCELLED:
+            raise Conflict(f"{run} cannot be cancelled: {_state_in_words(run)}.")
+    return run
+
+
+def retry_run(*, run: Run, actor: Actor, from_step: str | None = None, model: str | None = None) -> Run:
+    """Go on after a failure, keeping everything completed; `from_step` also runs that step and what follows again.
+
+    `model` is `provider:model` for the rest of this run only. Of many callers one revives the run, the others get it
+    as it is. Raises Conflict for a run that is completed or cancelled, Invalid for an unknown step or model.
+    """
+    actor.require(Permission.CONTROL_RUNS)
+    _check_retry(run, from_step, model)
+    payload: JSONObject = {"from_step": from_step, "model": model}
+    with transaction.atomic():
+        changed = Run.objects.filter(pk=run.pk, status=RunStatus.FAILED, event_seq=run.event_seq).update(
+            status=RunStatus.PENDING,
+            intent=Intent.NONE,
+            completed_at=None,
+            error=None,
+            mail_seq=F("mail_seq") + 1,
+            wake_at=utc_now(),
+        )
+        if changed:
+            _leave_mail(run, actor, MailKind.RETRY, payload)
+            audit.record(actor, "retried", run, after=payload)
+    run.refresh_from_db()
+    if changed:
+        progress.run_changed(run.pk, run.tenant_id, run.event_seq)
+        return run
+    if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
+        raise Conflict(f"{run} cannot be retried: {_state_in_words(run)}. Run the workflow again instead.")
+    if run.status == RunStatus.FAILED:
+        return retry_run(run=run, actor=actor, from_step=from_step, model=model)
+    if from_step is not None or model is not None:
+        _mail_to_open_run(run, actor, payload)
+    return run
+
+
+def _mail_to_open_run(run: Run, actor: Actor, payload: JSONObject) -> None:
+    with transaction.atomic():
+        if Run.objects.filter(pk=run.pk, status__in=_OPEN).update(
+            mail_seq=F("mail_seq") + 1, wake_at=utc_now()
+        ):
+            _leave_mail(run, actor, MailKind.RETRY, payload)
+            audit.record(actor, "retried", run, after=payload)
+
+
+def _check_retry(run: Run, from_step: str | None, model: str | None) -> None:
+    problems: list[Problem] = []
+    if from_step is not None:
+        known = prepared(run.version_id, run.version.content_hash).graph.order
+        if from_step not in known:
+            message = f"The version of this run has no step “{from_step}” that can be run again."
+            problems.append(
+                Problem("unknown_step", message, field="from_step", fix="Name the key of one of its steps.")
+            )
+    if model is not None:
+        try:
+            parse_model(model)
+        except BadModel as error:
+            problems.append(Problem("bad_model", error.message, field="model"))
+    if problems:
+        raise Invalid(problems[0].message, problems=tuple(problems))
+
+
+def _cancel_failed(run: Run, actor: Actor) -> Run:
+    """A failed run that nobody wants to mend: it is over for good."""
+    with transaction.atomic():
+        if Run.objects.filter(pk=run.pk, status=RunStatus.FAILED, event_seq=run.event_seq).update(
+            status=RunStatus.PENDING,
+            intent=Intent.CANCEL,
+            intent_by=actor.label,
+            mail_seq=F("mail_seq") + 1,
+            wake_at=utc_now(),
+        ):
+            audit.record(actor, "cancelled", run)
+            doorbell.ring(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Intent, ...]) -> bool:
+    """Set the intent where the run is open and has one of these; with it the mail count, in one UPDATE."""
+    with transaction.atomic():
+        changed = Run.objects.filter(Q(pk=run.pk), Q(status__in=_OPEN), Q(intent__in=replaces)).update(
+            intent=intent, intent_by=actor.label[:200], mail_seq=F("mail_seq") + 1, wake_at=utc_now()
+        )
+        if changed:
+            verb = {Intent.PAUSE: "paused", Intent.CANCEL: "cancelled", Intent.NONE: "resumed"}[intent]
+            audit.record(actor, verb, run)
+            doorbell.ring(run.pk)
+    if changed:
+        run.refresh_from_db()
+    return bool(changed)
+
+
+def _leave_mail(run: Run, actor: Actor, kind: MailKind, payload: dict[str, Any]) -> None:
+    Mail.objects.create(
+        run=run,
+        tenant_id=run.tenant_id,
+        kind=kind,
+        payload=payload,
+        actor=actor.user,
+        actor_label=actor.label[:200],
+    )
+    doorbell.ring(run.pk)
+
+
+def _state_in_words(run: Run) -> str:
+    return (
+        "it is being cancelled" if run.intent == Intent.CANCEL and not run.is_over else f"it is {run.status}"
+    )

@@ -1,0 +1,234 @@
+"""A person's decision at a gate: one conditional UPDATE that wins once, and mail to the run's driver."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from runs import progress
+from runs import queue as doorbell
+from runs.engine.statuses import Intent, MailKind, RunStatus
+from runs.models import EarlyDecision, Mail, Review, ReviewVote, Run, StepRun
+from runs.services.eligibility import why_not_eligible
+from runs.services.prepared import prepared
+from runs.services.values import BadValue, checked_output
+from workflows.lib.clock import utc_now
+from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
+from workflows.lib.jsontypes import JSONObject
+from workflows.tenancy import audit
+from workflows.tenancy.actor import Actor
+from workflows.tenancy.roles import Permission
+
+APPROVE = "approve"
+
+
+def decide_review(
+    *,
+    review: Review,
+    actor: Actor,
+    decision: str,
+    comment: str = "",
+    edited_text: str | None = None,
+    output: JSONObject | None = None,
+    fields: JSONObject | None = None,
+) -> Review:
+    """Decide a gate. `edited_text` replaces the main text, `output` the whole value; the original is kept.
+
+    Raises NotAllowed (not eligible), Conflict (decided already: who and when; run over), Invalid (unknown decision,
+    missing field, not editable).
+    """
+    actor.require(Permission.REVIEW)
+    run = review.run
+    reason = why_not_eligible(
+        {"assignees": review.assignees, "bar_starter": review.bar_starter}, run, actor.user, actor.role
+    )
+    if reason is not None:
+        raise NotAllowed(reason)
+    edited = _checked(review, decision, edited_text, output, fields)
+    if review.quorum > 1 and decision == APPROVE and not _last_vote(review, actor, decision, comment):
+        return review
+    decided = {
+        "status": Review.Status.DECIDED,
+        "decision": decision,
+        "comment": comment,
+        "edited": edited,
+        "field_values": fields or {},
+        "decided_by": actor.user,
+        "decided_by_label": actor.label[:200],
+        "decided_at": utc_now(),
+    }
+    with transaction.atomic():
+        open_run = Run.objects.filter(
+            pk=run.pk, status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED]
+        )
+        changed = open_run.exclude(intent=Intent.CANCEL).update(mail_seq=F("mail_seq") + 1, wake_at=utc_now())
+        won = changed and Review.objects.filter(pk=review.pk, status=Review.Status.OPEN).update(**decided)
+        if not won:
+            # Nothing may be written for a decision that came too late, the count of mail neither.
+            transaction.set_rollback(True)
+        else:
+            Mail.objects.create(
+                run=run,
+                tenant_id=run.tenant_id,
+                kind=MailKind.DECISION,
+                payload={"review": str(review.pk)},
+                actor=actor.user,
+                actor_label=actor.label[:200],
+            )
+            audit.record(
+                actor,
+                "decided",
+                review,
+                after={"decision": decision, "comment": comment, "edited": edited is not None},
+            )
+            doorbell.ring(run.pk)
+    review.refresh_from_db()
+    if not won:
+        raise Conflict(_why_too_late(review), code="already_decided" if review.decided_at else "conflict")
+    progress.run_changed(run.pk, run.tenant_id, run.event_seq)
+    return review
+
+
+def decide_early(
+    *,
+    run: Run,
+    actor: Actor,
+    step_key: str,
+    decision: str,
+    comment: str = "",
+    edited_text: str | None = None,
+    output: JSONObject | None = None,
+    fields: JSONObject | None = None,
+    scope: str = "",
+) -> Review | EarlyDecision:
+    """Decide a gate that may not have opened yet; where it has, the gate itself is decided.
+
+    Eligibility is checked when the gate opens. Raises NotFound (no such gate in the run's version), Conflict.
+    """
+    actor.require(Permission.REVIEW)
+    definition = prepared(run.version_id, run.version.content_hash).definition
+    if step_key not in definition.by_key or definition.step(step_key).type != "review":
+        raise NotFound(f"The version of this run has no review “{step_key}”.")
+    gate = Review.objects.filter(
+        run=run, tenant_id=run.tenant_id, step_run__step_key=step_key, step_run__scope=scope
+    ).order_by("-step_run__round")
+    found = gate.first()
+    if found is not None and found.status == Review.Status.OPEN:
+        return decide_review(
+            review=found,
+            actor=actor,
+            decision=decision,
+            comment=comment,
+            edited_text=edited_text,
+            output=output,
+            fields=fields,
+        )
+    if run.is_over or run.intent == Intent.CANCEL:
+        raise Conflict(f"{run} is {run.status}, so nothing can be decided in it any more.")
+    if found is not None and found.status == Review.Status.DECIDED:
+        raise Conflict(_why_too_late(found), code="already_decided")
+    edited = output if output is not None else ({"content": edited_text} if edited_text is not None else None)
+    newest = StepRun.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()
+    try:
+        with transaction.atomic():
+            early = EarlyDecision.objects.create(
+                run=run,
+                tenant_id=run.tenant_id,
+                step_key=step_key,
+                scope=scope,
+                round=newest.round if newest is not None else 0,
+                decision=decision,
+                comment=comment,
+                edited=edited,
+                field_values=fields or {},
+                person=actor.user,
+                person_label=actor.label[:200],
+                role=actor.role,
+            )
+            Run.objects.filter(pk=run.pk).update(mail_seq=F("mail_seq") + 1, wake_at=utc_now())
+            Mail.objects.create(
+                run=run,
+                tenant_id=run.tenant_id,
+                kind=MailKind.DECISION,
+                payload={"early": early.pk},
+                actor=actor.user,
+                actor_label=actor.label[:200],
+            )
+            doorbell.ring(run.pk)
+    except IntegrityError:
+        first = (
+            EarlyDecision.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()
+        )
+        who = f" by {first.person_label}" if first is not None else ""
+        raise Conflict(
+            f"This review was decided ahead of time already{who}.", code="already_decided"
+        ) from None
+    return early
+
+
+def _checked(
+    review: Review,
+    decision: str,
+    edited_text: str | None,
+    output: JSONObject | None,
+    fields: JSONObject | None,
+) -> JSONObject | None:
+    """The edited value, None when nothing was changed. Raises Invalid with every problem."""
+    problems: list[Problem] = []
+    known = [button["decision"] for button in review.buttons]
+    if decision not in known:
+        message = f"“{decision}” is no decision of this review. It takes: {', '.join(known)}."
+        problems.append(
+            Problem("unknown_decision", message, field="decision", fix=f"Send one of {', '.join(known)}.")
+        )
+    edited: JSONObject | None = None
+    if output is not None:
+        edited = output
+    elif edited_text is not None and edited_text != review.content.get("content"):
+        edited = {**review.content, "content": edited_text}
+    if edited == review.content:
+        edited = None
+    if edited is not None and not review.editable:
+        message = "The output of this review may not be changed."
+        problems.append(
+            Problem("not_editable", message, field="output", fix="Decide it as it is, or ask an editor.")
+        )
+    if edited is not None:
+        try:
+            checked_output(edited)
+        except BadValue as bad:
+            problems.append(Problem(bad.info.code, bad.info.message, field="output"))
+    for field in review.fields:
+        if field.get("required") and not (fields or {}).get(field["name"]) and decision == APPROVE:
+            label = field.get("label") or field["name"]
+            problems.append(Problem("missing_field", f"“{label}” has to be filled in.", field=field["name"]))
+    if problems:
+        raise Invalid(problems[0].message, problems=tuple(problems))
+    return edited
+
+
+def _last_vote(review: Review, actor: Actor, decision: str, comment: str) -> bool:
+    """Record a vote of a gate that needs several; True when it completes the quorum."""
+    if actor.user is None:
+        raise NotAllowed("This review needs several people; an API key is not a person.")
+    try:
+        with transaction.atomic():
+            ReviewVote.objects.create(
+                review=review,
+                tenant_id=review.tenant_id,
+                person=actor.user,
+                decision=decision,
+                comment=comment,
+            )
+    except IntegrityError:
+        raise Conflict("You have voted at this review already.", code="already_decided") from None
+    return ReviewVote.objects.filter(review=review, decision=decision).count() >= review.quorum
+
+
+def _why_too_late(review: Review) -> str:
+    if review.status == Review.Status.DECIDED and review.decided_at is not None:
+        at = review.decided_at.strftime("%Y-%m-%d %H:%M UTC")
+        return f"{review.decided_by_label or 'Somebody'} decided this review at {at}: {review.decision}."
+    if review.status == Review.Status.HELD:
+        return "The run failed elsewhere, so this review waits until it is retried."
+    return f"{review.run} is over, so this review can no longer be decided."

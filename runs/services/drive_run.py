@@ -1,0 +1,623 @@
+"""THE loop: one driver per run holds its lease, plans, writes each transition in one transaction, and does the work."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from runs import progress
+from runs import queue as doorbell
+from runs.engine.commands import Command, StartStep
+from runs.engine.planner import interrupted, plan, resting
+from runs.engine.state import Place
+from runs.engine.statuses import EventType, Intent, RunStatus
+from runs.models import Mail, Run
+from runs.services import rows
+from runs.services.apply_commands import Applier
+from runs.services.execute_step import Result, Task, Work, run_inline, start
+from runs.services.loaded_run import LoadedRun
+from runs.services.transition import Transition
+from workflows.lib.clock import utc_now
+from workflows.lib.errors import ErrorInfo, Fault
+from workflows.lib.jsontypes import JSONObject
+from workflows.lib.limits import CRASHES_PER_STEP
+from workflows.steps.base import ExecutionKind, RunFacts
+
+log = logging.getLogger(__name__)
+
+LEASE_S: Final = 30
+RENEW_S: Final = 10.0
+TICK_S: Final = 1.0
+# Shorter waits are slept through; longer ones give the worker back (02 §5).
+SHORT_WAIT_S: Final = 2.0
+# After so long without a pause the driver lets others have its thread.
+SLICE_S: Final = 10.0
+# At most so many tries of one run are in flight at one time.
+MAX_IN_FLIGHT: Final = 20
+OUTAGE_S: Final = 120.0
+
+_OWNER: Final = f"{socket.gethostname()}:{os.getpid()}"
+
+
+class LeaseLost(Exception):
+    """Somebody else drives the run now: write nothing more."""
+
+
+class _Refused(Exception):
+    """The fence did not let a transition through, though the lease is still ours: the intent has changed."""
+
+
+class _Unstorable(Exception):
+    """The database refuses the values of a transition."""
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one transition led to: work to do, steps that changed, whether anything was written, whether the run ended."""
+
+    works: list[Work] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+    wrote: bool = False
+    ended: bool = False
+
+
+_drivers: dict[UUID, Driver] = {}
+_drivers_lock = threading.Lock()
+_stopping = threading.Event()
+
+
+def drive(run_id: UUID) -> None:
+    """Claim the run and drive it until nothing is ready. Harmless when somebody else does, or nothing is to do."""
+    if _stopping.is_set():
+        return
+    token = _claim(run_id)
+    if token is None:
+        poke(run_id)
+        return
+    driver = Driver(run_id, token)
+    with _drivers_lock:
+        _drivers[run_id] = driver
+    try:
+        driver.work()
+    except LeaseLost:
+        log.warning("lease_lost", extra={"run_id": str(run_id)})
+    finally:
+        driver.stop_tasks()
+        with _drivers_lock:
+            if _drivers.get(run_id) is driver:
+                del _drivers[run_id]
+
+
+def poke(run_id: UUID) -> None:
+    """Make a driver of this run in this process look at its mail at once."""
+    with _drivers_lock:
+        driver = _drivers.get(run_id)
+    if driver is not None:
+        driver.inbox.put(None)
+
+
+def stop_all(grace_s: float) -> None:
+    """Warm shutdown: no new starts, up to `grace_s` for tries in flight, then leases are handed back."""
+    _stopping.set()
+    deadline = time.monotonic() + grace_s
+    with _drivers_lock:
+        drivers = list(_drivers.values())
+    for driver in drivers:
+        driver.stop_by = deadline
+        driver.inbox.put(None)
+    while time.monotonic() < deadline + 5:
+        with _drivers_lock:
+            if not _drivers:
+                return
+        time.sleep(0.05)
+
+
+def _claim(run_id: UUID) -> str | None:
+    """Take the lease when it is free and the tenant has a share left; the token, or None."""
+    token = uuid.uuid4().hex
+    now, until = rows.database_now(), rows.database_now(LEASE_S)
+    run = connection.ops.quote_name(Run._meta.db_table)
+    tenant = connection.ops.quote_name("tenancy_tenant")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {run} SET lease_token = %s, lease_owner = %s, lease_until = {until}, wake_at = {until}"
+            f" WHERE id = %s AND status IN ('pending', 'running', 'paused')"
+            f" AND (lease_token = '' OR lease_until IS NULL OR lease_until < {now})"
+            f" AND (SELECT COUNT(*) FROM {run} other WHERE other.tenant_id = {run}.tenant_id"
+            f" AND other.lease_token <> '' AND other.lease_until > {now})"
+            f" < (SELECT max_running_runs FROM {tenant} WHERE {tenant}.id = {run}.tenant_id)",
+            [token, _OWNER[:120], rows.uuid_value(run_id)],
+        )
+        if cursor.rowcount == 1:
+            return token
+        # Refused by the tenant's share: look again in a second. (A live lease keeps its own time.)
+        cursor.execute(
+            f"UPDATE {run} SET wake_at = {rows.database_now(1)} WHERE id = %s"
+            " AND status IN ('pending', 'running', 'paused') AND wake_at IS NOT NULL AND lease_token = ''",
+            [rows.uuid_value(run_id)],
+        )
+    return None
+
+
+class Driver:
+    """Drives one run. Runs on one thread with its own database connection; results reach it through `inbox`."""
+
+    def __init__(self, run_id: UUID, token: str) -> None:
+        self.run_id = run_id
+        self.token = token
+        self.inbox: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
+        self.stop_by: float | None = None
+        self.loaded = LoadedRun.load(run_id)
+        self.run = self.loaded.run
+        self.state = self.loaded.state
+        self.event_seq = self.run.event_seq
+        self.mail_seen = -1
+        self.mail_known = self.run.mail_seq
+        self.tasks: dict[Place, Task] = {}
+        self.held_back: set[str] = set()
+        self.recovering = True
+        self.began = self.renewed = self.ticked = time.monotonic()
+
+    # --- the loop --------------------------------------------------------------------------------
+
+    def work(self) -> None:
+        """Plan, write, do: until the run is over or nothing is ready.
+
+        1. One turn: results and mail in, plan, everything that follows written in one transaction.
+        2. What was started is done: at once where it is trivial, else on the loop or in a thread.
+        3. Results lead to the next turn. Without any, wait for what is in flight, or for a short timer.
+        4. With nothing in flight the run rests: the lease is given back, unless mail has come meanwhile.
+        """
+        results: list[Result] = []
+        touched: set[str] | None = None
+        while True:
+            try:
+                turn = self._turn_one_by_one(results, touched)
+            except _Refused:
+                touched = None
+                continue
+            if turn.ended:
+                return
+            results = self._do(turn.works)
+            touched = turn.touched | self.held_back
+            if results or turn.wrote:
+                continue
+            if self.tasks:
+                results = self._wait(self._seconds_to_next_timer(TICK_S))
+                touched = self._tick(touched)
+                continue
+            soon = self._seconds_to_next_timer(SHORT_WAIT_S)
+            if soon < SHORT_WAIT_S and not self._must_yield():
+                results = self._wait(min(soon, TICK_S))
+                touched = self._tick(touched)
+                continue
+            if self._rest():
+                return
+            touched = None
+
+    def _turn_one_by_one(self, results: list[Result], touched: set[str] | None) -> _Turn:
+        """A turn; where the database refuses the values, each result alone, so that one bad output harms only its step."""
+        try:
+            return self._turn(results, touched)
+        except _Unstorable:
+            if not results:
+                raise
+        last = _Turn()
+        for result in results:
+            try:
+                turn = self._turn([result], touched)
+            except _Unstorable as refused:
+                info = ErrorInfo(
+                    "bad_output",
+                    "The database could not store the output.",
+                    fault=Fault.INTERNAL,
+                    detail=str(refused),
+                )
+                turn = self._turn([Result(result.task, None, info, result.ended_at)], touched)
+            last.works += turn.works
+            last.touched |= turn.touched
+            last.wrote |= turn.wrote
+            last.ended |= turn.ended
+        return last
+
+    def _turn(self, results: list[Result], touched: set[str] | None) -> _Turn:
+        now = utc_now()
+        t = Transition()
+        apply = Applier(self.loaded, t, now)
+        self._begin(t, now)
+        if self.recovering:
+            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value))
+        mail_known = self.mail_known
+        letters = self.loaded.unread_mail() if mail_known > self.mail_seen else []
+        apply.mail(letters)
+        for result in results:
+            apply.result(result)
+        look = None if touched is None or letters or self.recovering else touched | t.touched
+        commands = plan(self.loaded.graph, self.state, now, look)
+        apply.commands(commands)
+        opened = self._open(apply, commands)
+        apply.totals()
+        turn = _Turn(works=[work for _, work in opened], touched=set(t.touched))
+        if not t.is_empty:
+            self._write(t, starts=bool(opened))
+            turn.wrote, turn.ended = True, t.finishes
+        self.recovering = False
+        self.mail_seen = mail_known
+        for result in results:
+            if self.tasks.get(result.task.place) is result.task:
+                del self.tasks[result.task.place]
+        for place, task in list(self.tasks.items()):
+            if not self._is_current(task):
+                del self.tasks[place]
+                task.cancel()
+        for task, _ in opened:
+            self.tasks[task.place] = task
+        return turn
+
+    def _begin(self, t: Transition, now: datetime) -> None:
+        """The first transition of a run starts its clock; a run that a person held and that goes on says so."""
+        if self.run.started_at is None:
+            t.run |= {"started_at": now, "status": RunStatus.RUNNING}
+        elif self.state.status is RunStatus.PENDING:
+            t.run["status"] = RunStatus.RUNNING
+        elif self.state.status is RunStatus.PAUSED and self.state.intent is Intent.NONE:
+            if any(entry.get("kind") == "pause" for entry in self.run.waiting_for):
+                t.run["status"] = RunStatus.RUNNING
+                t.event(EventType.RESUMED, now, {"reason": "person", "by": self.run.intent_by})
+
+    def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
+        """Open the tries that the plan wants, as far as there is room; the rest is planned again later."""
+        starts = [command for command in commands if isinstance(command, StartStep)]
+        self.held_back = set()
+        opened: list[tuple[Task, Work]] = []
+        closed = self._must_yield()
+        for command in starts:
+            step = self.loaded.graph.step(command.place.key)
+            inline = self.loaded.prepared.type_of(step).kind(step.config) is ExecutionKind.INLINE
+            full = not inline and len(self.tasks) + len(opened) >= MAX_IN_FLIGHT
+            if closed or full:
+                self.held_back.add(command.place.key)
+                continue
+            task = apply.start(command)
+            opened.append((task, self._work_for(task)))
+        if opened and self.state.status is not RunStatus.RUNNING:
+            apply.t.run["status"] = RunStatus.RUNNING
+        return opened
+
+    def _work_for(self, task: Task) -> Work:
+        key = task.place.key
+        step = self.loaded.graph.step(key)
+        type_ = self.loaded.prepared.type_of(step)
+        inputs = self.loaded.inputs.get(task.place, ())
+        scope, previous = self.loaded.scope_for(key, self.loaded.prepared.needs(key), inputs)
+        settings = self.loaded.prepared.definition.settings
+        return Work(
+            task=task,
+            step=step,
+            type=type_,
+            scope=scope,
+            previous=previous,
+            facts=RunFacts(
+                id=str(self.run_id),
+                started_at=self.run.started_at or task.started_at,
+                is_test=self.run.kind == Run.Kind.TEST,
+                yolo=self.run.yolo,
+            ),
+            run_id=self.run_id,
+            timeout_s=step.timeout_s or type_.default_timeout.total_seconds(),
+            default_model=settings.get("default_model") or self.run.tenant.default_model or None,
+            model_override=self.run.model_override,
+        )
+
+    def _do(self, works: list[Work]) -> list[Result]:
+        """Do what was started; the results of what is done at once."""
+        results: list[Result] = []
+        for work in works:
+            if work.task.kind is ExecutionKind.INLINE:
+                results.append(run_inline(work))
+            else:
+                start(work, self.inbox.put)
+        return results + self._drain()
+
+    def _is_current(self, task: Task) -> bool:
+        step = self.state.get(*task.place)
+        return (
+            step is not None
+            and step.row == task.step_run
+            and step.attempt == task.attempt
+            and step in self.state.running()
+        )
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    def _drain(self) -> list[Result]:
+        found: list[Result] = []
+        while True:
+            try:
+                result = self.inbox.get_nowait()
+            except queue.Empty:
+                return found
+            if result is not None:
+                found.append(result)
+            else:
+                self.ticked = 0.0
+
+    def _wait(self, seconds: float) -> list[Result]:
+        try:
+            result = self.inbox.get(timeout=max(seconds, 0.001))
+        except queue.Empty:
+            return []
+        if result is None:
+            self.ticked = 0.0
+            return self._drain()
+        return [result, *self._drain()]
+
+    def _seconds_to_next_timer(self, at_most: float) -> float:
+        paused = self.state.intent is Intent.PAUSE
+        wake_at = resting(self.loaded.graph, self.state).wake_at if self.state.waiting() else None
+        if wake_at is None or (paused and not self.state.waiting()):
+            return at_most
+        return max(min((wake_at - utc_now()).total_seconds(), at_most), 0.0)
+
+    def _tick(self, touched: set[str] | None) -> set[str] | None:
+        """Once a second: hear mail without Redis, keep the lease, save what was streamed. The keys to plan next."""
+        if time.monotonic() - self.ticked < TICK_S:
+            return touched
+        self.ticked = time.monotonic()
+        if self.stop_by is not None and time.monotonic() >= self.stop_by:
+            self._interrupt()
+            return None
+        self._save_text()
+        try:
+            known = Run.objects.values_list("lease_token", "mail_seq", "intent", "intent_by").get(
+                pk=self.run_id
+            )
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return touched
+        token, self.mail_known, intent, self.run.intent_by = known
+        if token != self.token:
+            raise LeaseLost
+        if time.monotonic() - self.renewed > RENEW_S:
+            self._renew()
+        if intent != self.state.intent or self.mail_known > self.mail_seen:
+            self._set_intent(Intent(intent))
+            return None
+        return touched
+
+    def _set_intent(self, intent: Intent) -> None:
+        self.state.intent = intent
+        self.run.intent = intent
+
+    def _must_yield(self) -> bool:
+        """Whether nothing new may start here: the process stops, or others have waited long enough for the thread."""
+        if self.stop_by is not None:
+            return True
+        return not self.tasks and time.monotonic() - self.began > SLICE_S
+
+    def _save_text(self) -> None:
+        """Keep what was streamed so far in the database too: it covers the loss of Redis."""
+        t = Transition()
+        now = utc_now()
+        for task in self.tasks.values():
+            if task.writer is None or task.attempt_id is None:
+                continue
+            text = task.writer.text
+            if len(text) > task.saved_text:
+                label = self.loaded.graph.step(task.place.key).label
+                data: JSONObject = {"content": text[task.saved_text :], "offset": task.saved_text}
+                data["attempt"] = str(task.attempt_id)
+                t.event(EventType.TEXT, now, data, place=task.place, label=label)
+                t.attempt_updates.append((task.attempt_id, {"text": text}))
+                before, task.saved_text = task.saved_text, len(text)
+                t.remember(_sets_saved_text(task, before))
+        if not t.is_empty:
+            self._write(t, starts=False)
+
+    def _interrupt(self) -> None:
+        """The process stops: tries in flight are cut short without blame, to be made again by the next driver."""
+        t = Transition()
+        apply = Applier(self.loaded, t, utc_now())
+        apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
+        if not t.is_empty:
+            self._write(t, starts=False)
+        self.stop_tasks()
+
+    def stop_tasks(self) -> None:
+        """Stop everything in flight."""
+        for task in self.tasks.values():
+            task.cancel()
+        self.tasks.clear()
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    def _write(self, t: Transition, *, starts: bool) -> None:
+        """Write a transition behind the fence. Raises _Refused (taken back), LeaseLost, _Unstorable (taken back).
+
+        A database that is away or locked is waited for, with the results in hand; after that time somebody else may
+        have claimed the run, which the fence tells.
+        """
+        give_up = time.monotonic() + OUTAGE_S
+        pause = 0.05
+        expected = self.event_seq + len(t.events)
+        while True:
+            try:
+                self._write_once(t, starts=starts)
+                break
+            except (_Refused, LeaseLost):
+                t.undo()
+                raise
+            except (DataError, IntegrityError) as error:
+                t.undo()
+                raise _Unstorable(str(error)) from error
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > give_up:
+                    t.undo()
+                    raise LeaseLost from None
+                log.warning("database_away", exc_info=True, extra={"run_id": str(self.run_id)})
+                connection.close()
+                time.sleep(pause)
+                pause = min(pause * 2, 2.0)
+                if self._was_committed(t, expected):
+                    break
+        self.event_seq = expected
+        for name, value in t.run.items():
+            setattr(self.run, name, value)
+        if "status" in t.run:
+            self.state.status = RunStatus(t.run["status"])
+        progress.run_changed(self.run_id, self.run.tenant_id, self.event_seq)
+
+    def _write_once(self, t: Transition, *, starts: bool) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            seq = self._fence(cursor, t, starts=starts)
+            t.write(
+                cursor, run_id=self.run_id, tenant_id=self.run.tenant_id, first_seq=seq - len(t.events) + 1
+            )
+            if t.mail_read:
+                Mail.objects.filter(pk__in=t.mail_read).update(read_at=utc_now())
+
+    def _fence(self, cursor: CursorWrapper, t: Transition, *, starts: bool) -> int:
+        """The one UPDATE that every transaction begins with; returns the new event seq."""
+        columns = dict(t.run)
+        settings = ["event_seq = event_seq + %s"]
+        parameters: list[Any] = [len(t.events)]
+        fields = rows.table(Run)
+        for name, value in columns.items():
+            settings.append(f"{connection.ops.quote_name(str(fields.fields[name].column))} = %s")
+            parameters.append(fields.prepare[name](value))
+        if t.finishes:
+            settings.append("lease_token = '', lease_until = NULL")
+        elif time.monotonic() - self.renewed > RENEW_S:
+            settings.append(
+                f"lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
+            )
+            self.renewed = time.monotonic()
+        where = f"id = %s AND lease_token = %s AND lease_until > {rows.database_now()}"
+        parameters += [rows.uuid_value(self.run_id), self.token]
+        if starts:
+            where += " AND intent = ''"
+        if t.finishes and t.run["status"] != RunStatus.CANCELLED:
+            where += " AND intent <> 'cancel'"
+        cursor.execute(
+            f"UPDATE {fields.name} SET {', '.join(settings)} WHERE {where} RETURNING event_seq, mail_seq, intent",
+            parameters,
+        )
+        found = cursor.fetchone()
+        if found is None:
+            raise self._why_refused(cursor)
+        seq, self.mail_known, intent = found
+        if intent != self.state.intent and not t.finishes:
+            self._set_intent(Intent(intent))
+            self.mail_seen = min(self.mail_seen, self.mail_known - 1)
+        return int(seq)
+
+    def _why_refused(self, cursor: CursorWrapper) -> Exception:
+        """The fence let nothing through: another driver, a late lease that is still ours, or a new intent."""
+        table = rows.table(Run).name
+        cursor.execute(
+            f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
+            " WHERE id = %s AND lease_token = %s RETURNING intent, mail_seq",
+            [rows.uuid_value(self.run_id), self.token],
+        )
+        found = cursor.fetchone()
+        if found is None:
+            return LeaseLost()
+        intent, self.mail_known = found
+        self._set_intent(Intent(intent))
+        return _Refused()
+
+    def _was_committed(self, t: Transition, expected: int) -> bool:
+        """After an outage: whether the transaction had gone through before the answer was lost."""
+        if not t.events:
+            return False
+        try:
+            seq: int = Run.objects.values_list("event_seq", flat=True).get(pk=self.run_id)
+        except (OperationalError, InterfaceError):
+            return False
+        return seq == expected
+
+    def _renew(self) -> None:
+        table = rows.table(Run).name
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
+                    " WHERE id = %s AND lease_token = %s",
+                    [rows.uuid_value(self.run_id), self.token],
+                )
+                if cursor.rowcount == 0:
+                    raise LeaseLost
+        except (OperationalError, InterfaceError):
+            connection.close()
+            return
+        self.renewed = time.monotonic()
+
+    def _rest(self) -> bool:
+        """Give the lease back, saying why the run rests and when to look again. False: mail came, plan once more."""
+        rest = resting(self.loaded.graph, self.state)
+        now = utc_now()
+        again = bool(self.held_back)
+        wake_at = now if again else rest.wake_at
+        t = Transition()
+        apply = Applier(self.loaded, t, now)
+        explained = apply.explain()
+        if rest.status is RunStatus.PAUSED and self.state.status is not RunStatus.PAUSED and not again:
+            reason = "person" if rest.paused_by_person else "review"
+            t.event(
+                EventType.PAUSED,
+                now,
+                {"reason": reason, "by": self.run.intent_by if rest.paused_by_person else ""},
+            )
+        status = self.state.status if again else rest.status
+        table = rows.table(Run).name
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {table} SET lease_token = '', lease_until = NULL, status = %s, waiting_for = %s, wake_at = %s,"
+                    " event_seq = event_seq + %s WHERE id = %s AND lease_token = %s AND mail_seq = %s RETURNING event_seq",
+                    [
+                        status,
+                        rows.json_value(explained),
+                        rows.time_value(wake_at),
+                        len(t.events),
+                        rows.uuid_value(self.run_id),
+                        self.token,
+                        self.mail_seen,
+                    ],
+                )
+                found = cursor.fetchone()
+                if found is None:
+                    raise self._why_refused(cursor)
+                first = found[0] - len(t.events) + 1
+                t.write(cursor, run_id=self.run_id, tenant_id=self.run.tenant_id, first_seq=first)
+        except _Refused:
+            self.mail_seen = min(self.mail_seen, self.mail_known - 1)
+            return False
+        except (OperationalError, InterfaceError):
+            # The lease runs out by itself and the keeper rings; nothing was lost.
+            connection.close()
+            return True
+        progress.run_changed(self.run_id, self.run.tenant_id, found[0])
+        if again:
+            doorbell.ring(self.run_id)
+        return True
+
+
+def _sets_saved_text(task: Task, length: int) -> Callable[[], None]:
+    def undo() -> None:
+        task.saved_text = length
+
+    return undo

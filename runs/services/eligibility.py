@@ -1,0 +1,28 @@
+"""Who may decide a gate: role, assignees, and the bar on the person who started the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from runs.models import Run
+from workflows.tenancy.models import User
+from workflows.tenancy.roles import Permission, Role, may
+
+
+def why_not_eligible(gate: Mapping[str, Any], run: Run, person: User | None, role: str) -> str | None:
+    """A sentence that says why this person may not decide the gate; None when they may.
+
+    `gate` has `assignees` (`user:EMAIL`, `role:ROLE`; empty = everybody who may review) and `bar_starter`.
+    """
+    if not may(role, Permission.REVIEW):
+        return "Your role may look at reviews but not decide them."
+    if gate.get("bar_starter") and person is not None and run.started_by_id == person.pk:
+        return "You started this run, so somebody else has to decide its review."
+    assignees = [str(entry) for entry in gate.get("assignees") or ()]
+    if not assignees or role == Role.OWNER:
+        return None
+    email = person.email if person is not None else ""
+    if f"user:{email}" in assignees or f"role:{role}" in assignees:
+        return None
+    return f"This review is for {', '.join(entry.partition(':')[2] for entry in assignees)}."

@@ -1,0 +1,146 @@
+"""Rows of the hot path, written with plain SQL: the ORM's insert costs more than the database's.
+
+The driver is the only writer of its run's rows, so nothing here needs signals, defaults at save, or refreshed objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+from django.db import connection, models
+from django.db.backends.utils import CursorWrapper
+
+from runs.models import Attempt, Event, Review, StepRun
+
+Prepare: TypeAlias = Callable[[Any], Any]
+
+
+class Table:
+    """INSERT and UPDATE of one model's rows, with the values adapted to the database in use."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        self.model = model
+        self.fields = {
+            field.attname: field
+            for field in model._meta.concrete_fields
+            if not isinstance(field, models.AutoField)
+        }
+        self.name = connection.ops.quote_name(model._meta.db_table)
+        self.prepare = {name: _preparer(field, connection.vendor) for name, field in self.fields.items()}
+        columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in self.fields.values())
+        marks = ", ".join(["%s"] * len(self.fields))
+        self._insert = f"INSERT INTO {self.name} ({columns}) VALUES ({marks})"
+        self._updates: dict[tuple[str, ...], str] = {}
+
+    def insert(self, cursor: CursorWrapper, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert whole rows; names left out take the field's default."""
+        values = [
+            [
+                prepare(row[name] if name in row else self.fields[name].get_default())
+                for name, prepare in self.prepare.items()
+            ]
+            for row in rows
+        ]
+        if len(values) == 1:
+            cursor.execute(self._insert, values[0])
+        elif values:
+            cursor.executemany(self._insert, values)
+
+    def update(self, cursor: CursorWrapper, pk: Any, values: Mapping[str, Any]) -> int:
+        """Set these columns of one row; the number of rows that matched."""
+        names = tuple(values)
+        if names not in self._updates:
+            settings = ", ".join(
+                f"{connection.ops.quote_name(str(self.fields[name].column))} = %s" for name in names
+            )
+            self._updates[names] = f"UPDATE {self.name} SET {settings} WHERE id = %s"
+        parameters = [self.prepare[name](values[name]) for name in names]
+        cursor.execute(self._updates[names], [*parameters, self.prepare["id"](pk)])
+        return cursor.rowcount
+
+
+@cache
+def _table(model: type[models.Model], vendor: str) -> Table:
+    return Table(model)
+
+
+def table(model: type[models.Model]) -> Table:
+    """The table of a model on the database in use."""
+    return _table(model, connection.vendor)
+
+
+def step_runs() -> Table:
+    return table(StepRun)
+
+
+def attempts() -> Table:
+    return table(Attempt)
+
+
+def events() -> Table:
+    return table(Event)
+
+
+def reviews() -> Table:
+    return table(Review)
+
+
+def _preparer(field: models.Field[Any, Any], vendor: str) -> Prepare:
+    target = field.target_field if isinstance(field, models.ForeignKey) else field
+    if isinstance(target, models.JSONField):
+        return _json_text if vendor == "sqlite" else _jsonb
+    if vendor != "sqlite":
+        return _as_it_is
+    if isinstance(target, models.UUIDField):
+        return _hex
+    if isinstance(target, models.DateTimeField):
+        return connection.ops.adapt_datetimefield_value
+    if isinstance(target, models.DecimalField):
+        places, digits = target.decimal_places, target.max_digits
+        return lambda value: connection.ops.adapt_decimalfield_value(value, digits, places)
+    return _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _hex(value: Any) -> Any:
+    return value if value is None else (value.hex if hasattr(value, "hex") else str(value).replace("-", ""))
+
+
+def _json_text(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _jsonb(value: Any) -> Any:
+    from psycopg.types.json import Jsonb
+
+    return None if value is None else Jsonb(value)
+
+
+def database_now(plus_seconds: int = 0) -> str:
+    """SQL for the database's own time, in the form in which Django stores times; leases live by it."""
+    if connection.vendor == "sqlite":
+        plus = f", '+{plus_seconds} seconds'" if plus_seconds else ""
+        return f"STRFTIME('%%Y-%%m-%%d %%H:%%M:%%f', 'NOW'{plus})"
+    plus = f" + INTERVAL '{plus_seconds} seconds'" if plus_seconds else ""
+    return f"(clock_timestamp(){plus})"
+
+
+def uuid_value(value: Any) -> Any:
+    """A UUID as a parameter of plain SQL on the database in use."""
+    return _hex(value) if connection.vendor == "sqlite" else value
+
+
+def time_value(value: Any) -> Any:
+    """An aware time (or None) as a parameter of plain SQL on the database in use."""
+    return connection.ops.adapt_datetimefield_value(value) if value is not None else None
+
+
+def json_value(value: Any) -> Any:
+    """JSON as a parameter of plain SQL on the database in use; None is SQL NULL."""
+    return _json_text(value) if connection.vendor == "sqlite" else _jsonb(value)
