@@ -39,7 +39,9 @@ class WorkflowVersion(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "number"], name="version_number_once"),
             models.UniqueConstraint(
-                fields=["workflow", "content_hash"], condition=models.Q(number__isnull=True), name="draft_version_once"
+                fields=["workflow", "content_hash"],
+                condition=models.Q(number__isnull=True),
+                name="draft_version_once",
             ),
         ]
 

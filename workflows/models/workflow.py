@@ -27,14 +27,18 @@ class Workflow(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="workflows")
-    project = models.ForeignKey(Project, on_delete=models.SET_NULL, null=True, blank=True, related_name="workflows")
+    project = models.ForeignKey(
+        Project, on_delete=models.SET_NULL, null=True, blank=True, related_name="workflows"
+    )
     name = models.CharField(max_length=255)
     description = models.TextField(blank=True)
     tags = models.JSONField(default=list, blank=True)
     status = models.CharField(max_length=16, choices=Status, default=Status.DRAFT)
     settings = models.JSONField(default=dict, blank=True)
     revision = models.PositiveIntegerField(default=1)
-    latest_version = models.PositiveIntegerField(default=0, help_text="Number of the newest published version; 0 = none.")
+    latest_version = models.PositiveIntegerField(
+        default=0, help_text="Number of the newest published version; 0 = none."
+    )
     created_by = models.ForeignKey(
         "tenancy.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -46,9 +50,13 @@ class Workflow(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-updated_at"]
-        indexes: ClassVar = [models.Index(fields=["tenant", "deleted_at", "-updated_at"], name="workflow_list")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "deleted_at", "-updated_at"], name="workflow_list")
+        ]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=models.Q(status__in=["draft", "active", "archived"]), name="workflow_status_known"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["draft", "active", "archived"]), name="workflow_status_known"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -70,8 +78,11 @@ class Step(models.Model):
     description = models.TextField(blank=True)
     config = models.JSONField(default=dict, blank=True)
     enabled = models.BooleanField(default=True)
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="children")
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="children"
+    )
     order = models.PositiveIntegerField(default=0)
+    place = models.IntegerField(default=0, help_text="Place in the definition's list of steps; gaps are fine.")
     x = models.FloatField(null=True, blank=True)
     y = models.FloatField(null=True, blank=True)
     retry = models.JSONField(null=True, blank=True)
@@ -88,7 +99,7 @@ class Step(models.Model):
     objects = TenantQuerySet["Step"].as_manager()
 
     class Meta:
-        ordering: ClassVar = ["order", "id"]
+        ordering: ClassVar = ["place", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "key"], name="step_key_once"),
             models.UniqueConstraint("workflow", Lower("label"), name="step_label_once"),
@@ -105,11 +116,11 @@ class Edge(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=64)
     source = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="outgoing")
-    port = models.CharField(max_length=64, default=DEFAULT_PORT)
+    port = models.TextField(default=DEFAULT_PORT)
     target = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="incoming")
-    target_input = models.CharField(max_length=64, null=True, blank=True)
-    condition = models.TextField(null=True, blank=True)
-    order = models.PositiveIntegerField(default=0)
+    target_input = models.TextField(null=True, blank=True)  # noqa: DJ001 - None and "" differ
+    condition = models.TextField(null=True, blank=True)  # noqa: DJ001 - None and "" differ
+    order = models.IntegerField(default=0, help_text="Place in the definition's list; gaps are fine.")
 
     objects = TenantQuerySet["Edge"].as_manager()
 
@@ -117,7 +128,6 @@ class Edge(models.Model):
         ordering: ClassVar = ["order", "id"]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["workflow", "key"], name="edge_key_once"),
-            models.UniqueConstraint(fields=["source", "port", "target"], name="edge_once"),
         ]
 
     def __str__(self) -> str:
@@ -129,13 +139,13 @@ class Variable(models.Model):
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="variables")
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=64)
+    name = models.CharField(max_length=100)
     type = models.CharField(max_length=16, default="string")
     kind = models.CharField(max_length=16, default="input")
     required = models.BooleanField(default=False)
     default = models.JSONField(null=True, blank=True)
     description = models.TextField(blank=True)
-    order = models.PositiveIntegerField(default=0)
+    order = models.IntegerField(default=0)
 
     objects = TenantQuerySet["Variable"].as_manager()
 
@@ -156,7 +166,7 @@ class Trigger(models.Model):
     type = models.CharField(max_length=32)
     config = models.JSONField(default=dict, blank=True)
     input_mapping = models.JSONField(default=dict, blank=True)
-    order = models.PositiveIntegerField(default=0)
+    order = models.IntegerField(default=0)
 
     objects = TenantQuerySet["Trigger"].as_manager()
 
