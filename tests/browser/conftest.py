@@ -35,8 +35,12 @@ def browser_context_args(browser_context_args: dict[str, Any], stack: Stack) -> 
 
 
 @pytest.fixture(autouse=True)
-def _no_complaints(page: Page) -> Iterator[None]:
+def _no_complaints(request: pytest.FixtureRequest) -> Iterator[None]:
     """A page that throws, or that breaks its own content security policy, fails its test."""
+    if "page" not in request.fixturenames:
+        yield
+        return
+    page: Page = request.getfixturevalue("page")
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(f"script error: {error}"))
     page.on(

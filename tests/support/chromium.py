@@ -19,6 +19,17 @@ class NoBrowser(Exception):
     """There is no browser on this machine and none in node_modules; the browser tests fail with this."""
 
 
+# The package's own names folders of another kind of machine. Without any font, text has no width.
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>{folder}/fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir>{folder}/fonts-cache</cachedir>
+</fontconfig>
+"""
+
+
 @dataclass(frozen=True)
 class Chromium:
     """How to start it: the executable, its arguments, and what its environment needs beside ours."""
@@ -45,7 +56,7 @@ def find_chromium() -> Chromium:
     return Chromium(
         folder / "chromium",
         (*args, "--no-zygote", "--in-process-gpu", "--use-gl=angle", "--use-angle=swiftshader"),
-        {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_PATH": str(folder / "fonts")},
+        {"LD_LIBRARY_PATH": libraries, "FONTCONFIG_FILE": str(folder / "fonts.conf")},
     )
 
 
@@ -67,6 +78,7 @@ def unpacked() -> Path:
     for archive in ("al2023.tar.br", "fonts.tar.br", "swiftshader.tar.br"):
         with tarfile.open(fileobj=io.BytesIO(_unpack(archive))) as packed:
             packed.extractall(fresh, filter="data")
+    (fresh / "fonts.conf").write_text(FONTS.format(folder=target), encoding="utf-8")
     fresh.chmod(0o755)
     try:
         fresh.rename(target)
