@@ -273,10 +273,13 @@ class Driver:
             t.run |= {"started_at": now, "status": RunStatus.RUNNING}
         elif self.state.status is RunStatus.PENDING:
             t.run["status"] = RunStatus.RUNNING
-        elif self.state.status is RunStatus.PAUSED and self.state.intent is Intent.NONE:
-            if any(entry.get("kind") == "pause" for entry in self.run.waiting_for):
-                t.run["status"] = RunStatus.RUNNING
-                t.event(EventType.RESUMED, now, {"reason": "person", "by": self.run.intent_by})
+        elif self._was_held_by_person() and self.state.intent is Intent.NONE:
+            t.run["status"] = RunStatus.RUNNING
+            t.event(EventType.RESUMED, now, {"reason": "person", "by": self.run.intent_by})
+
+    def _was_held_by_person(self) -> bool:
+        held = any(entry.get("kind") == "pause" for entry in self.run.waiting_for)
+        return held and self.state.status is RunStatus.PAUSED
 
     def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
         """Open the tries that the plan wants, as far as there is room; the rest is planned again later."""

@@ -1,0 +1,120 @@
+"""Thousands of random runs with crashes at every commit point: each ends, completely and only once."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from runs.engine.planner import plan
+from runs.engine.state import RunState
+from runs.engine.statuses import Intent, RunStatus, StepStatus
+from tests.simulation.graphs import random_graph
+from tests.simulation.model import START, Crash, Driver, World, run_to_end
+
+SEEDS = int(os.environ.get("STEPWELL_SIMULATION_SEEDS", "1500"))
+FIRST = int(os.environ.get("STEPWELL_SIMULATION_FIRST_SEED", "0"))
+CHUNK = 100
+
+
+def chunks() -> list[range]:
+    return [range(start, min(start + CHUNK, FIRST + SEEDS)) for start in range(FIRST, FIRST + SEEDS, CHUNK)]
+
+
+@pytest.mark.parametrize("seeds", chunks(), ids=str)
+def test_every_run_ends_whatever_crashes(seeds: range) -> None:
+    for seed in seeds:
+        world = World(random_graph(seed), seed, crash_chance=0.15)
+        try:
+            run_to_end(world)
+            check_end(world)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("seeds", chunks(), ids=str)
+def test_crashes_change_nothing_where_order_does_not_matter(seeds: range) -> None:
+    """Same final states and outputs with crashes as without, for workflows whose joins wait for everything."""
+    for seed in seeds:
+        graph = random_graph(seed, racing=False)
+        calm = run_to_end(World(graph, seed))
+        stormy = run_to_end(World(graph, seed, crash_chance=0.25))
+        assert ends(calm) == ends(stormy), f"seed {seed}"
+        assert calm.outputs == stormy.outputs, f"seed {seed}"
+        assert calm.status is stormy.status, f"seed {seed}"
+
+
+def test_a_completed_try_is_called_once_without_crashes() -> None:
+    for seed in range(FIRST, FIRST + 300):
+        world = run_to_end(World(random_graph(seed), seed))
+        assert all(count == 1 for count in world.calls.values()), f"seed {seed}"
+
+
+@pytest.mark.parametrize("intent", [Intent.PAUSE, Intent.CANCEL])
+def test_nothing_starts_after_a_pause_or_cancel_has_committed(intent: Intent) -> None:
+    """The driver learns of the intent at a random commit; a cancelled run ends at once, a paused one goes on later."""
+    for seed in range(FIRST, FIRST + 400):
+        world = World(random_graph(seed), seed)
+        chance = random.Random(f"intent {seed}")
+        at = chance.randint(0, 12)
+
+        class Interrupted(Driver):
+            def apply(self, commands: tuple[object, ...]) -> set[str]:
+                if self.world.commits >= at and self.state.intent is Intent.NONE:
+                    self.world.intent = self.state.intent = intent
+                    return {*self.graph.off, *self.graph.order}
+                return super().apply(commands)
+
+        for _ in range(200):
+            try:
+                Interrupted(world).drive()
+            except Crash:  # pragma: no cover - no crashes are asked for here
+                continue
+            if world.status.is_over or world.status is RunStatus.PAUSED:
+                break
+            world.now = max(world.now, wake(world))
+        if intent is Intent.CANCEL and world.intent is Intent.CANCEL:
+            assert world.status in (RunStatus.CANCELLED, RunStatus.COMPLETED, RunStatus.FAILED), f"seed {seed}"
+            assert not [row for row in current(world).values() if not row.status.is_terminal], f"seed {seed}"
+        world.intent = Intent.NONE
+        if not world.status.is_over:
+            world.status = RunStatus.RUNNING
+            run_to_end(world)
+            check_end(world)
+
+
+def wake(world: World) -> object:
+    from runs.engine.planner import resting
+
+    return resting(world.graph, world.load()).wake_at or START
+
+
+def current(world: World) -> dict[object, object]:
+    newest: dict[object, object] = {}
+    for (place, _), row in sorted(world.rows.items(), key=lambda entry: entry[0][1]):
+        newest[place] = row
+    return newest
+
+
+def ends(world: World) -> dict[object, object]:
+    return {key: (row.status, row.port, row.round, row.attempt) for key, row in world.rows.items()}
+
+
+def check_end(world: World) -> None:
+    """What holds for every run that is over."""
+    assert world.status.is_over
+    rows = current(world)
+    if world.status is RunStatus.COMPLETED:
+        ended = any(row.ends_run for row in rows.values())
+        for step in (*world.graph.definition.steps,):
+            row = next((r for place, r in rows.items() if place.key == step.key), None)
+            if row is None:
+                assert ended, f"{step.key} was never decided"
+            else:
+                assert row.status.is_terminal, f"{step.key} is {row.status} in a completed run"
+    state = RunState(status=world.status, steps=tuple(rows.values()))
+    assert plan(world.graph, state, world.now) == ()
+    for row in rows.values():
+        if row.status is StepStatus.COMPLETED:
+            assert row.port is not None
