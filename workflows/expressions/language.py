@@ -53,7 +53,7 @@ from workflows.lib.limits import EXPRESSION_LIST_ITEMS, EXPRESSION_TEXT_CHARS
 
 # Weight is characters, and 16 for each value: what one evaluation may bind, hold in a loop, and work through.
 MAX_BOUND_WEIGHT: Final = 20_000_000
-MAX_WORK: Final = 50_000_000
+MAX_WORK: Final = 20_000_000
 MAX_CALLS: Final = 50_000
 MAX_DATA_DEPTH: Final = 100
 _ENTRY_WEIGHT: Final = 16
@@ -80,6 +80,7 @@ class Expression:
     nodes: tuple[Node, ...]
     references: tuple[Reference, ...]
     asked: tuple[Reference, ...]
+    loops: Mapping[int, Any]
     program: Any
 
     @property
@@ -112,6 +113,7 @@ def _compile(text: str, labels: frozenset[str] | None, parameters: frozenset[str
         tuple(emitter.nodes),
         tuple(emitter.references),
         tuple(emitter.asked),
+        emitter.loop_of,
         _program(written, text),
     )
 
@@ -196,6 +198,19 @@ _GIVES_BOOLEAN: Final = frozenset({"has", "is_empty", "contains", "matches", "st
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loop:
+    """What the body of one loop reads in each round: numbers of variables, and the loops whose item it names."""
+
+    references: list[int]
+    names: list["_Loop"]
+
+
+_BOOLEAN_DEEDS: Final = frozenset(
+    {"compare", "in", "boolean", "holds", "all", "exists", "exists_one", *_GIVES_BOOLEAN}
+)
+
+
 class _Emitter:
     """Writes a tree as CEL and remembers which variables it needs and which node each call stands for."""
 
@@ -205,10 +220,14 @@ class _Emitter:
         self.references: list[Reference] = []
         self.asked: list[Reference] = []
         self.loop_names: dict[str, str] = {}
+        self.loops: dict[str, _Loop] = {}
+        self.loop_of: dict[int, _Loop] = {}
+        self.frames: list[_Loop] = []
 
     def call(self, deed: str, node: Node, *arguments: str) -> str:
         self.nodes.append(node)
-        return f"sw([{_quoted(deed)},{len(self.nodes) - 1}.0{''.join(',' + given for given in arguments)}])"
+        written = f"([{_quoted(deed)},{len(self.nodes) - 1}.0{''.join(',' + given for given in arguments)}])"
+        return f"sw{written}" if deed in _BOOLEAN_DEEDS else f"sx{written}[0.0]"
 
     def emit(self, node: Node) -> str:
         match node:
@@ -216,8 +235,11 @@ class _Emitter:
                 return self.constant(node)
             case Reference():
                 self.references.append(node)
+                if self.frames:
+                    self.frames[-1].references.append(len(self.references) - 1)
                 return f"p{len(self.references) - 1}"
             case LoopName():
+                self.frames[-1].names.append(self.loops[node.name])
                 return self.loop_names[node.name]
             case Select():
                 return f"{self.emit(node.target)}[{_quoted(node.field)}]"
@@ -285,25 +307,24 @@ class _Emitter:
         return f"({left}?{right}:false)" if sign == "&&" else f"({left}?true:{right})"
 
     def macro(self, node: Macro) -> str:
-        uses = sum(
-            isinstance(part, LoopName) and part.name == node.name
-            for inside in (node.body, node.condition)
-            if inside is not None
-            for part in walk(inside)
-        )
-        items = self.call("items", node, self.emit(node.target), f"{max(uses, 1)}.0")
+        loop = _Loop([], [])
+        target = self.emit(node.target)
+        items = self.call("items", node, target)
+        self.loop_of[len(self.nodes) - 1] = loop
         name = f"v{len(self.loop_names)}"
-        self.loop_names[node.name] = name
+        self.loop_names[node.name], self.loops[node.name] = name, loop
+        self.frames.append(loop)
         kept = f"{items}.filter({name},{self.boolean(node.condition)})" if node.condition else items
         if node.kind == "map":
-            written = f"{kept}.map({name},{self.call('keep', node, self.emit(node.body))})"
+            written = f"{kept}.map({name},{self.emit(node.body)})"
         elif node.kind == "filter":
             written = f"{kept}.filter({name},{self.boolean(node.body)})"
         else:
             # CEL's own all and exists hide an error in one item when another decides.
-            written = self.call(node.kind, node, f"{kept}.map({name},{self.boolean(node.body)})")
-        del self.loop_names[node.name]
-        return written
+            written = f"{kept}.map({name},{self.boolean(node.body)})"
+        self.frames.pop()
+        del self.loop_names[node.name], self.loops[node.name]
+        return written if node.kind in ("map", "filter") else self.call(node.kind, node, written)
 
     def function(self, node: Call) -> str:
         function = FUNCTIONS[node.name]
@@ -356,6 +377,10 @@ class _Work:
         self.calls = 0
         self.weight = 0
         self.error: ExpressionError | None = None
+        # Weight of each variable, and of the heaviest item of each loop that has begun.
+        self.bound: dict[int, int] = {}
+        self.heaviest: dict[_Loop, int] = {}
+        self.number = 0
 
     def spend(self, weight: int) -> None:
         self.weight += weight
@@ -372,7 +397,9 @@ class _Work:
 
 
 class _Thread(threading.local):
-    work: _Work | None = None
+    def __init__(self) -> None:
+        self.work: _Work | None = None
+        self.box: list[Json] = []
 
 
 _thread = _Thread()
@@ -446,19 +473,23 @@ def _dispatch(arguments: list[Json]) -> Json:
     work = _thread.work
     if work is None:
         raise ValueError("called outside an evaluation")
-    node = work.expression.nodes[int(arguments[1])]
+    deed, work.number = arguments[0], int(arguments[1])
+    node = work.expression.nodes[work.number]
     try:
+        if work.error is not None:
+            # CEL goes on with a loop after an error in one round: do nothing more in those.
+            raise ValueError("see work.error")
         work.calls += 1
         given = []
         for entry in arguments[2:]:
             value, weight = _unpack(entry)
             given.append(value)
             work.spend(weight)
-        special = _DEEDS.get(arguments[0])
+        special = _DEEDS.get(deed)
         if special is not None:
             result = special(work, node, given)
         else:
-            result = _call_function(arguments[0], given)
+            result = _call_function(deed, given)
         packed, weight = _pack(result)
         work.spend(weight)
         return packed
@@ -466,10 +497,20 @@ def _dispatch(arguments: list[Json]) -> Json:
         failure = error
     except (ValueError, TypeError, ArithmeticError, RecursionError, LookupError):
         failure = FunctionError("This cannot be worked out with these values")
+    finally:
+        # cel-expr-python 0.1.3 never lets go of what it hands over, so at least it shall be empty.
+        arguments.clear()
     if work.error is None:
-        named = f"{arguments[0]}: " if arguments[0] in FUNCTIONS and isinstance(node, Call) else ""
+        named = f"{deed}: " if deed in FUNCTIONS and isinstance(node, Call) else ""
         work.error = ExpressionError(failure.code, named + failure.message, _place(work, node), failure.fix)
     raise ValueError("see work.error")
+
+
+def _dispatch_boxed(arguments: list[Json]) -> Json:
+    # The engine copies the box at once and keeps a reference to it for ever: so it is always the same one.
+    box = _thread.box
+    box[:] = [_dispatch(arguments)]
+    return box
 
 
 def _call_function(name: str, given: list[Json]) -> Json:
@@ -633,10 +674,22 @@ def _items(work: _Work, node: Node, given: list[Json]) -> list[Json]:
         message = f"{shown} is too long for {node.kind}: at most {EXPRESSION_LIST_ITEMS.value:,} items"
         fix = "Use slice(…) first, or a Fan-out step."
         raise _fail_at(work, node, node.target.start, message, fix, "too_large")
-    if _unpack(value)[1] * int(given[1]) > MAX_BOUND_WEIGHT:
-        message = f"{shown} holds too much data for {node.kind}"
-        raise _fail_at(work, node, node.target.start, message, "Use a Fan-out step.", "too_large")
+    _foresee(work, value)
     return value
+
+
+def _foresee(work: _Work, value: list[Json]) -> None:
+    """Count what all rounds of a loop will read before the first one, since CEL cannot be stopped between them."""
+    loop = work.expression.loops[work.number]
+    weights = [_unpack(entry)[1] for entry in value]
+    work.heaviest[loop] = max(weights, default=0)
+    each = sum(work.bound.get(place, 0) for place in loop.references)
+    for named in loop.names:
+        if named is loop:
+            work.spend(sum(weights))
+        else:
+            each += work.heaviest.get(named, 0)
+    work.spend(each * len(value))
 
 
 def _holds(work: _Work, node: Node, given: list[Json]) -> bool:
@@ -656,7 +709,6 @@ _DEEDS: Final[Mapping[str, _Deed]] = {
     "negative": lambda work, node, given: -number(given[0]),
     "boolean": _boolean,
     "items": _items,
-    "keep": lambda work, node, given: given[0],
     "holds": _holds,
     "all": lambda work, node, given: all(given[0]),
     "exists": lambda work, node, given: any(given[0]),
@@ -669,10 +721,22 @@ _DEEDS: Final[Mapping[str, _Deed]] = {
 
 @lru_cache(maxsize=1)
 def _environment() -> Any:
-    overload = cel.Overload(
-        "sw_list", return_type=cel.Type.DYN, parameters=[cel.Type.List(cel.Type.DYN)], impl=_dispatch
-    )
-    return cel.NewEnv(functions=[cel.FunctionDecl("sw", [overload])])
+    """The engine with our two callbacks: `sw` gives true or false, `sx` gives any value, alone in a list."""
+    declared = [
+        cel.FunctionDecl(
+            name,
+            [
+                cel.Overload(
+                    f"{name}_list",
+                    return_type=cel.Type.DYN,
+                    parameters=[cel.Type.List(cel.Type.DYN)],
+                    impl=called,
+                )
+            ],
+        )
+        for name, called in (("sw", _dispatch), ("sx", _dispatch_boxed))
+    ]
+    return cel.NewEnv(functions=declared)
 
 
 def _program(written: str, text: str) -> Any:
@@ -712,7 +776,7 @@ def evaluate(expression: Expression | str, scope: Scope) -> Json:
         except UnresolvedReference as error:
             raise _unresolved(error, expression.tree, expression.text) from None
     work = _Work(expression)
-    data, missing = _bind(expression, scope)
+    data, missing = _bind(expression, scope, work)
     before, _thread.work = _thread.work, work
     try:
         result = expression.program.eval(data=data)
@@ -725,6 +789,7 @@ def evaluate(expression: Expression | str, scope: Scope) -> Json:
         raise ExpressionError(error.code, error.message, Position.of(expression.text, 0), error.fix) from None
     finally:
         _thread.work = before
+        _thread.box.clear()
 
 
 def evaluate_bool(expression: Expression | str, scope: Scope) -> bool:
@@ -749,7 +814,9 @@ def _unresolved(error: UnresolvedReference, node: Reference, text: str) -> Expre
     return ExpressionError(error.code, error.message.rstrip("."), Position.of(text, node.start), fix)
 
 
-def _bind(expression: Expression, scope: Scope) -> tuple[dict[str, Json], dict[int, ExpressionError]]:
+def _bind(
+    expression: Expression, scope: Scope, work: _Work
+) -> tuple[dict[str, Json], dict[int, ExpressionError]]:
     """The variables of an evaluation; what cannot be bound is an error that counts only when it is needed."""
     data: dict[str, Json] = {}
     missing: dict[int, ExpressionError] = {}
@@ -763,7 +830,7 @@ def _bind(expression: Expression, scope: Scope) -> tuple[dict[str, Json], dict[i
             total += weight
             if total > MAX_BOUND_WEIGHT:
                 raise FunctionError(f"{node.path} holds too much data for an expression", code="too_large")
-            data[f"p{place}"] = value
+            data[f"p{place}"], work.bound[place] = value, weight
         except UnresolvedReference as error:
             missing[place] = _unresolved(error, node, expression.text)
         except FunctionError as error:

@@ -93,6 +93,11 @@ def tokenize(text: str, labels: Iterable[str] | None = None) -> list[Token]:
     """
     known = {normal(label) for label in labels or ()}
     longest = max((len(label) for label in labels or ()), default=0)
+    if refused := re.search("[\x00\ud800-\udfff]", text):
+        shown = f"U+{ord(refused.group()):04X}"
+        raise ExpressionError(
+            "syntax", f"The character {shown} cannot stand here", Position.of(text, refused.start())
+        )
     tokens: list[Token] = []
     at = 0
     while True:
