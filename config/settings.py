@@ -42,7 +42,6 @@ INSTALLED_APPS = [
     "channels",
     "django_htmx",
     "django_rq",
-    "django_structlog",
     "ninja",
     "axes",
     "workflows.tenancy",
@@ -56,11 +55,11 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.StaticFilesMiddleware",
+    "config.request_log.RequestLogMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "workflows.tenancy.middleware.TenantMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -249,5 +248,3 @@ LOGGING = logs.config(
     as_json=env.str("STEPWELL_LOG_FORMAT", default="text" if sys.stderr.isatty() else "json") == "json",
 )
 logs.configure_structlog()
-DJANGO_STRUCTLOG_CELERY_ENABLED = False
-DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = 20

@@ -5,6 +5,8 @@ import os
 import shutil
 import tempfile
 
+import structlog
+
 # What the developer's shell holds must not steer the tests (TEST_DATABASE_URL chooses PostgreSQL on purpose).
 for name in (
     "REDIS_URL",
@@ -38,3 +40,6 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 AXES_ENABLED = True
+
+# A logger that remembers its processors would slip past structlog.testing.capture_logs.
+structlog.configure(cache_logger_on_first_use=False)
