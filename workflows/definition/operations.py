@@ -6,6 +6,8 @@ raises OperationRefused with the reason. `ids` makes ids; give a counting one fo
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
@@ -64,6 +66,10 @@ __all__ = [
     "update_edge",
     "update_step",
 ]  # fmt: skip
+
+
+# The end of a sentence about a text: where in it the fault is.
+_PLACE: Final = re.compile(r" \([^()]*line \d+, column \d+\)$")
 
 
 class OperationRefused(StepwellError):
@@ -260,7 +266,8 @@ def _splice(
     definition: Definition, piece: _Piece, cut: Sequence[EdgeDef], target: str, ids: IdMaker
 ) -> Definition:
     """Lead the cut edges into the piece, and the piece's loose ends to the target."""
-    _refuse_start(definition, piece)
+    if cut:
+        _refuse_start(definition, piece)
     if not piece.tails:
         raise OperationRefused(
             "nothing_follows",
@@ -1064,8 +1071,7 @@ def _finish(
         names = " → ".join(f"“{after.step(key).label}”" for key in (*found[:5], found[0]))
         raise OperationRefused("cycle", f"These steps would wait for each other: {names}.")
     after = reindex(after, catalog)
-    old = {_identity(problem) for problem in graph_problems(before, catalog)}
-    new_problems = [problem for problem in graph_problems(after, catalog) if _identity(problem) not in old]
+    new_problems = _new_problems(graph_problems(before, catalog), graph_problems(after, catalog))
     old_edges, new_edges = set(before.edges), set(after.edges)
     return Edit(
         after,
@@ -1082,8 +1088,24 @@ def _finish(
     )
 
 
-def _identity(problem: Problem) -> tuple[str, str | None, str | None, str]:
-    return problem.code, problem.step_key, problem.field, problem.message
+def _new_problems(before: Iterable[Problem], after: Iterable[Problem]) -> list[Problem]:
+    """Problems that the edit brought: those of a kind and place that had fewer before.
+
+    Sentences alone do not tell, since a rename or a longer text changes them.
+    """
+    counts: Counter[tuple[str, str | None, str | None]] = Counter()
+    said: set[str] = set()
+    for problem in before:
+        counts[problem.code, problem.step_key, problem.field] += 1
+        said.add(_PLACE.sub("", problem.message))
+    new: list[Problem] = []
+    # Those whose sentence is known use up the count first.
+    for problem in sorted(after, key=lambda problem: _PLACE.sub("", problem.message) not in said):
+        what = problem.code, problem.step_key, problem.field
+        counts[what] -= 1
+        if counts[what] < 0:
+            new.append(problem)
+    return new
 
 
 def _lost_paths(before: Definition, after: Definition, edges: Iterable[EdgeDef]) -> tuple[Problem, ...]:
@@ -1159,7 +1181,7 @@ def _body(definition: Definition, key: str) -> tuple[StepDef, ...]:
         if step.key not in found and step.key != key:
             found[step.key] = step
             todo.extend(definition.children(step.key))
-    return tuple(found.values())
+    return tuple(step for step in definition.steps if step.key in found)
 
 
 def _tails_of(step: StepDef, catalog: TypeCatalog) -> tuple[_Tail, ...]:
@@ -1201,7 +1223,7 @@ def _check_label(label: str) -> None:
 def _refuse_start(definition: Definition, piece: _Piece) -> None:
     for head in piece.heads:
         step = definition.step(head)
-        if step.type == START and any(True for _ in definition.edges):
+        if step.type == START:
             raise OperationRefused(
                 "into_start", f"“{step.label}” is where the workflow starts: no path leads to it."
             )
