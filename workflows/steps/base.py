@@ -160,6 +160,7 @@ class StepContext:
     """Everything an executor gets: values and callbacks, never the ORM, the queue or a socket.
 
     `scope` holds the data its texts may see; `previous` is the value of the step before;
+    `arrived` are the live predecessors' (label, output), in edge order (several where a join brought them together);
     `chat` calls a model (streams to the page, follows the fallback chain, records the attempt by itself);
     `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
     """
@@ -173,6 +174,7 @@ class StepContext:
     idempotency_key: str = ""
     chat: Callable[[ChatRequest], Awaitable[ChatAnswer]] = _no_chat
     write: Callable[[str], None] = _ignore
+    arrived: tuple[tuple[str, JSONObject], ...] = ()
 
     @property
     def config(self) -> JSONObject:
@@ -182,7 +184,7 @@ class StepContext:
 # --- the type itself ----------------------------------------------------------------------------
 
 
-class StepType(ABC):  # noqa: B024 - a type overrides `execute` or `execute_async`, by its kind
+class StepType(ABC):
     """A kind of step, declared in one place.
 
     From this come the builder's form, the API's validation, the OpenAPI schema, the docs page and the canvas node.
@@ -193,6 +195,8 @@ class StepType(ABC):  # noqa: B024 - a type overrides `execute` or `execute_asyn
     label: ClassVar[str]
     icon: ClassVar[str]
     group: ClassVar[Group]
+    # A few words for the picker, under the label.
+    tagline: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
     is_container: ClassVar[bool] = False
     is_outward: ClassVar[bool] = False
@@ -224,6 +228,14 @@ class StepType(ABC):  # noqa: B024 - a type overrides `execute` or `execute_asyn
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         """(name, JSON type) of the output's known fields, for completion in the editor."""
         return (("content", "string"),)
+
+    def sets_variables(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
+        """(field, name) of every context variable that the step sets with these settings."""
+        return ()
+
+    def adopt(self, config: JSONObject) -> JSONObject:
+        """The config with other people's spellings put into ours (`condition` with a bare expression, …)."""
+        return config
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         """Semantic problems of the settings that the form's own cleaning cannot see."""

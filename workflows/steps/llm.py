@@ -1,0 +1,185 @@
+"""Asks a language model: the default type of a new step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from django import forms
+
+from workflows.definition.graph import StepDef
+from workflows.definition.retry import THREE_TIMES
+from workflows.expressions.errors import PathError, TextError
+from workflows.expressions.names import MISSING, Scope
+from workflows.expressions.paths import parse_path, resolve
+from workflows.lib.errors import Problem
+from workflows.lib.jsontypes import JSONObject
+from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
+from workflows.steps.fields import JSONSchemaField, MappingField, ModelField, NumberField, TemplateField
+from workflows.steps.registry import register
+from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
+
+
+@register
+class LLMStep(StepType):
+    """Sends a prompt to a language model and keeps its answer, as text or as fields."""
+
+    name, label, icon, group = "llm", "Ask a model", "sparkles", Group.THINK
+    tagline = "Write, sort, score"
+    aliases = ("prompt_execution", "prompt", "ai")
+    default_retry = THREE_TIMES
+
+    class ConfigForm(forms.Form):
+        model = ModelField(
+            label="Model", help_text="provider:model, or default for what the workflow has chosen."
+        )
+        temperature = NumberField(
+            label="Temperature",
+            help_text="0 is exact, 1 is free. Left out for models that refuse it.",
+            section="Model",
+            least=0,
+            most=2,
+            whole=False,
+            step=0.1,
+            initial=0.7,
+            more=True,
+        )
+        max_tokens = NumberField(
+            label="Longest answer",
+            unit="tokens",
+            section="Model",
+            least=1,
+            most=1_000_000,
+            initial=2_000,
+            more=True,
+        )
+        system_prompt = TemplateField(
+            label="System prompt",
+            help_text="Who the model is and the rules it keeps.",
+            section="Prompt",
+            other_names=("system",),
+            more=True,
+        )
+        prompt = TemplateField(
+            label="Prompt",
+            help_text="What to do, with data as {{input.field}}, {{previous}} or {{steps.Label.content}}.",
+            section="Prompt",
+            rows=8,
+            required=True,
+            other_names=("prompt_template", "user_prompt"),
+        )
+        input_mapping = MappingField(
+            label="Inputs",
+            help_text="Names that the prompt uses as {{inputs.name}}. Each is text with {{ … }}, or an expression after =.",
+            section="Prompt",
+            more=True,
+        )
+        response_schema = JSONSchemaField(
+            label="Answer as fields",
+            help_text="A JSON Schema. The answer must fit it, and its fields are {{steps.Label.field}}.",
+            section="Answer",
+            other_names=("output_schema", "schema", "json_schema"),
+        )
+        output_mapping = MappingField(
+            label="Keep in variables",
+            help_text="A variable, and the field of the answer that it takes: content, or a field of the schema.",
+            names="Variable",
+            values="Field",
+            plain=True,
+            section="Answer",
+            more=True,
+        )
+
+    def kind(self, config: JSONObject) -> ExecutionKind:
+        return ExecutionKind.ASYNC
+
+    def uses_model(self, config: JSONObject) -> bool:
+        return True
+
+    def summary(self, config: JSONObject) -> str:
+        prompt = config.get("prompt") or ""
+        first = next((line.strip() for line in prompt.splitlines() if line.strip()), "")
+        return clip(first, 80) if first else "No prompt yet"
+
+    def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
+        properties = (config.get("response_schema") or {}).get("properties")
+        found = properties.items() if isinstance(properties, dict) else ()
+        fields = (
+            (name, str(part.get("type", "any")) if isinstance(part, dict) else "any") for name, part in found
+        )
+        return (("content", "string"), *(field for field in fields if field[0] != "content"))
+
+    def sets_variables(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
+        return tuple((f"output_mapping.{name}", name) for name in config.get("output_mapping") or {})
+
+    def check(self, step: StepDef) -> tuple[Problem, ...]:
+        problems = []
+        for name, path in (step.config.get("output_mapping") or {}).items():
+            try:
+                parse_path(f"output.{path or 'content'}")
+            except PathError as error:
+                problems.append(
+                    Problem(
+                        "bad_reference",
+                        f"The variable “{name}” takes “{path}”, which is no field: {error.message}",
+                        field=f"output_mapping.{name}",
+                        fix="Write content, or the name of a field of the answer.",
+                    )
+                )
+        return tuple(problems)
+
+    async def execute_async(self, context: StepContext) -> Outcome:
+        """The answer as `content`; with a schema its fields beside it. Raises StepError."""
+        config = context.config
+        scope = self._scope(context)
+        prompt = text_of(context, config.get("prompt", ""), field="prompt", scope=scope)
+        if not prompt.strip():
+            raise StepError("The prompt is empty.", code="empty_input", field="prompt", fix="Write a prompt.")
+        schema = config.get("response_schema")
+        answer = await ask(
+            context,
+            prompt,
+            system=text_of(context, config.get("system_prompt", ""), field="system_prompt", scope=scope),
+            model=config.get("model"),
+            temperature=config.get("temperature", 0.7),
+            max_tokens=config.get("max_tokens", 2_000),
+            schema=schema,
+        )
+        output: JSONObject = {"content": answer.text}
+        if schema:
+            value = json_in(answer, schema)
+            output = {"content": answer.text, **value} if isinstance(value, dict) else {"content": value}
+        if answer.finish_reason == "length":
+            output.setdefault("finish_reason", "length")
+        check_output(output)
+        return Completed(
+            output, variables=self._variables(context, output), answers=(answer,), notes=answer_notes(answer)
+        )
+
+    def _scope(self, context: StepContext) -> Scope:
+        """The step's scope with the mapped inputs beside those of named paths."""
+        scope = text_scope(context)
+        mapped = {
+            name: value_of(context, value, field=f"input_mapping.{name}")
+            for name, value in (context.config.get("input_mapping") or {}).items()
+        }
+        if not mapped:
+            return scope
+        arrived = scope.inputs if scope.inputs is not MISSING and isinstance(scope.inputs, dict) else {}
+        return replace(scope, inputs={**arrived, **mapped})
+
+    def _variables(self, context: StepContext, output: JSONObject) -> JSONObject:
+        found: JSONObject = {}
+        for name, path in (context.config.get("output_mapping") or {}).items():
+            try:
+                # Read as a path below the output, with the errors of any reference.
+                found[name] = resolve(parse_path(f"input.{path or 'content'}"), Scope(input=output))
+            except TextError as error:
+                step_error = as_step_error(error, f"output_mapping.{name}")
+                raise StepError(
+                    f"The answer has no “{path}”, which the variable “{name}” takes.",
+                    code=step_error.code,
+                    field=f"output_mapping.{name}",
+                    fix=f"The answer has: {', '.join(output)}.",
+                ) from error
+        return found
