@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import logging
 import os
 import random
@@ -16,7 +17,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import ModuleType
 from uuid import UUID
 
 import structlog
@@ -34,6 +34,7 @@ from rq.worker.base import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
 from runs import progress, queue
+from runs.services import drive_run
 from workflows.lib.redis_clients import blocking_client, quick_client
 from workflows.lib.stopping import StopSignal
 
@@ -51,7 +52,6 @@ CONNECTION_AGE_SECONDS = 300
 LEAVE_SECONDS = 3.0
 # Loaded before the first job, so that no run pays for imports; those that are not there are not needed.
 PRELOADED = (
-    "runs.services.drive_run",
     "workflows.steps.registry",
     "workflows.triggers.registry",
     "workflows.providers.registry",
@@ -63,11 +63,7 @@ def drive(run_id: str) -> None:
     """Look at the run: claim it and work on it until nothing is ready. Harmless when there is nothing to do."""
     # Before the look, not after it: a ring that comes while we look must be a new one.
     queue.answer(run_id)
-    _drive_run().drive(UUID(run_id))
-
-
-def _drive_run() -> ModuleType:
-    return importlib.import_module("runs.services.drive_run")
+    drive_run.drive(UUID(run_id))
 
 
 class NoDeathPenalty(BaseDeathPenalty):
@@ -291,7 +287,7 @@ class ThreadPoolWorker:
 
 def stop_drivers_of_this_process(grace_s: float) -> None:
     """Have this process's drivers start nothing more, wait for their work at most `grace_s`, hand their leases back."""
-    _drive_run().stop_all(grace_s)
+    drive_run.stop_all(grace_s)
 
 
 def tidy(of: Queue) -> None:
@@ -315,7 +311,8 @@ def tidy(of: Queue) -> None:
 def preload() -> None:
     """Import what jobs need, and keep database connections open between them."""
     for name in PRELOADED:
-        importlib.import_module(name)
+        if importlib.util.find_spec(name):
+            importlib.import_module(name)
     for alias in connections:
         connections.settings[alias]["CONN_MAX_AGE"] = CONNECTION_AGE_SECONDS
         connections.settings[alias]["CONN_HEALTH_CHECKS"] = True

@@ -31,7 +31,6 @@ def blocking_client(url: str, *, longest_wait_s: float, name: str) -> Redis:
         url,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=longest_wait_s + ANSWER_SECONDS,
-        socket_keepalive=True if not url.startswith("unix:") else None,
         client_name=name,
         retry=Retry(NoBackoff(), 0),
     )
