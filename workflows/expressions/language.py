@@ -97,13 +97,15 @@ def compile_expression(
     `labels` are the labels that exist: with them unknown ones are faults, and labels may hold signs.
     `parameters` are further names that exist (a library prompt's).
     """
-    return _compile(text, None if labels is None else frozenset(labels), frozenset(parameters))
+    return _compile(text, None if labels is None else frozenset(labels), frozenset(parameters), True)
 
 
 @lru_cache(maxsize=1024)
-def _compile(text: str, labels: frozenset[str] | None, parameters: frozenset[str]) -> Expression:
+def _compile(
+    text: str, labels: frozenset[str] | None, parameters: frozenset[str], strict: bool
+) -> Expression:
     tree = parse_expression(text, labels)
-    for fault in _faults(tree, text, labels, parameters):
+    for fault in _faults(tree, text, labels if strict else None, parameters):
         raise fault
     emitter = _Emitter(text)
     written = emitter.emit(tree)
@@ -768,8 +770,9 @@ def evaluate(expression: Expression | str, scope: Scope) -> Json:
     A bare reference keeps its value untouched, large integers too.
     """
     if isinstance(expression, str):
-        labels = {*scope.steps, *scope.skipped, *scope.labels}
-        expression = compile_expression(expression, labels, parameters=scope.parameters)
+        # A label that is not in the scope may be asked for by has() and default(): only using it is a fault.
+        labels = frozenset((*scope.steps, *scope.skipped, *scope.labels))
+        expression = _compile(expression, labels, frozenset(scope.parameters), False)
     if isinstance(expression.tree, Reference):
         try:
             return resolve(expression.tree.path, scope)
@@ -806,12 +809,13 @@ def evaluate_bool(expression: Expression | str, scope: Scope) -> bool:
 
 def _unresolved(error: UnresolvedReference, node: Reference, text: str) -> ExpressionError:
     shown = text[node.start : node.end]
+    message, asked, hint = error.message.partition(" Did you mean ")
     fix = (
-        ""
-        if "Did you mean" in error.message
+        f"Did you mean {hint}"
+        if asked
         else f"If it may be missing, write default({shown}, …) or has({shown})."
     )
-    return ExpressionError(error.code, error.message.rstrip("."), Position.of(text, node.start), fix)
+    return ExpressionError(error.code, message.rstrip("."), Position.of(text, node.start), fix)
 
 
 def _bind(

@@ -108,10 +108,17 @@ def tokenize(text: str, labels: Iterable[str] | None = None) -> list[Token]:
             return tokens
         if _after_steps(tokens):
             token = _label(text, at, known, longest)
+        elif text[at] == "." and tokens and _is_value(tokens[-1]):
+            # `steps.2nd` and `items.0` go on with a name, they hold no number .2 or .0.
+            token = Token(Kind.SIGN, ".", at, at + 1)
         else:
             token = _token(text, at)
         tokens.append(token)
         at = token.end
+
+
+def _is_value(token: Token) -> bool:
+    return token.kind in (Kind.NAME, Kind.LABEL, Kind.TEXT) or token.is_sign(")", "]")
 
 
 def _after_steps(tokens: list[Token]) -> bool:
