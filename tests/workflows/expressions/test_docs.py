@@ -1,0 +1,16 @@
+"""The page for people lists what there is, so nothing is offered that is not told."""
+
+from pathlib import Path
+
+from workflows.expressions.functions import LIST_WORDS, documented
+from workflows.expressions.names import NAMES
+
+PAGE = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text(encoding="utf-8")
+
+
+def test_every_function_and_name_stands_on_the_page() -> None:
+    for entry in (*documented(), *LIST_WORDS):
+        assert f"`{entry.signature}`" in PAGE
+        assert entry.example.replace("|", "\\|") in PAGE
+    for name in NAMES:
+        assert f"`{name}" in PAGE
