@@ -22,7 +22,7 @@
     if (!side) return;
     const drawer = isOpen({ side });
     side.classList.remove("is-open");
-    side.removeAttribute("role");
+    side.setAttribute("role", "complementary");
     side.removeAttribute("aria-modal");
     if (!drawer && !narrow.matches) bench.classList.add("is-wide");
     (opener?.isConnected ? opener : document.getElementById(opener?.id))?.focus({ preventScroll: true });
@@ -54,6 +54,9 @@
   });
   narrow.addEventListener("change", () => {
     const { side } = parts();
-    if (!narrow.matches && isOpen({ side })) side.classList.remove("is-open");
+    if (narrow.matches || !isOpen({ side })) return;
+    side.classList.remove("is-open");
+    side.setAttribute("role", "complementary");
+    side.removeAttribute("aria-modal");
   });
 })();

@@ -72,6 +72,8 @@ def icon_names() -> frozenset[str]:
     return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
+# A page of 200 steps draws some 2,000 icons of a few dozen kinds.
+@lru_cache(maxsize=1024)
 def icon_html(name: str, *, size: int = 16, spin: bool = False, css: str = "") -> SafeString:
     """One symbol of the sprite; always decoration, so whatever it says must also stand in words."""
     classes = " ".join(
