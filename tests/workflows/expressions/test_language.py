@@ -35,7 +35,9 @@ HOSTILE: list[tuple[str, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "code"), HOSTILE, ids=[text[:40].encode("ascii", "replace").decode() for text, _ in HOSTILE])
+@pytest.mark.parametrize(
+    ("text", "code"), HOSTILE, ids=[text[:40].encode("ascii", "replace").decode() for text, _ in HOSTILE]
+)
 def test_a_hostile_expression_meets_a_bound(text: str, code: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ExpressionError) as raised:
@@ -48,15 +50,72 @@ def test_long_but_honest_expressions_work() -> None:
     assert evaluate("+".join(["1"] * 1_900), BIG) == 1_900
     assert evaluate(" && ".join(["input.n > 1"] * 250), BIG) is True
     assert evaluate("matches(input.big, '(x+)+$')", BIG) is True
-    assert evaluate("sum(input.rows.filter(r, r.a > 5).map(r, r.a * 2))", BIG) == sum(2 * n for n in range(6, 2_000))
+    assert evaluate("sum(input.rows.filter(r, r.a > 5).map(r, r.a * 2))", BIG) == sum(
+        2 * n for n in range(6, 2_000)
+    )
 
 
 signs = st.sampled_from(
-    ["input", ".n", ".s", "steps.A", "b", "steps", "[", "]", "(", ")", "{", "}", ",", ":", "?", "==", "!=", "<", ">", "&&", "||", "!", "+", "-", "*", "/", "%", "in", "1", "2.5", "'a'", '"b"', "null", "true", "size", "lower", "has", "default", "map", "filter", "x", "\\", "=", "&", "|", "'", '"', "é", "\n", "//"]
+    [
+        "input",
+        ".n",
+        ".s",
+        "steps.A",
+        "b",
+        "steps",
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        ",",
+        ":",
+        "?",
+        "==",
+        "!=",
+        "<",
+        ">",
+        "&&",
+        "||",
+        "!",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "in",
+        "1",
+        "2.5",
+        "'a'",
+        '"b"',
+        "null",
+        "true",
+        "size",
+        "lower",
+        "has",
+        "default",
+        "map",
+        "filter",
+        "x",
+        "\\",
+        "=",
+        "&",
+        "|",
+        "'",
+        '"',
+        "é",
+        "\n",
+        "//",
+    ]
 )
 
 
-@given(st.lists(signs, max_size=14).map(" ".join) | st.lists(signs, max_size=14).map("".join) | st.text(max_size=40))
+@given(
+    st.lists(signs, max_size=14).map(" ".join)
+    | st.lists(signs, max_size=14).map("".join)
+    | st.text(max_size=40)
+)
 def test_any_text_gives_a_value_or_our_error(text: str) -> None:
     scope = Scope(input={"n": 1, "s": "t"}, steps={"A b": {"content": "c"}})
     problems = check(text, ["A b"])
@@ -70,7 +129,11 @@ def test_any_text_gives_a_value_or_our_error(text: str) -> None:
     assert all(0 <= offset <= len(text) for offset in offsets)
 
 
-@given(st.integers() | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"])) | st.booleans())
+@given(
+    st.integers()
+    | st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
+    | st.booleans()
+)
 def test_a_bare_reference_and_a_list_keep_the_value(value: object) -> None:
     scope = Scope(input={"v": value})
     assert evaluate("input.v", scope) == value
@@ -85,7 +148,11 @@ def test_a_value_is_never_read_as_an_expression() -> None:
 
 def test_check_tells_every_fault_with_its_place() -> None:
     found = check("inptu.x == 1 &&\n lenght(steps.Nope.a) > 2", ["Yes"])
-    assert [(p.code, p.position.line) for p in found] == [("unknown_name", 1), ("unknown_function", 2), ("unknown_step", 2)]
+    assert [(p.code, p.position.line) for p in found] == [
+        ("unknown_name", 1),
+        ("unknown_function", 2),
+        ("unknown_step", 2),
+    ]
     assert found[0].fix == "Did you mean “input”?"
     assert check("steps.Anything.x > 1") == []
     assert check("tone == 'a'", parameters=["tone"]) == []

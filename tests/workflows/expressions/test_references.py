@@ -18,7 +18,12 @@ from workflows.expressions.references import (
 )
 from workflows.expressions.template import render
 
-labels = st.text(min_size=1, max_size=12).map(str.strip).filter(is_valid_label).filter(lambda t: normal(t) != "plan")
+labels = (
+    st.text(min_size=1, max_size=12)
+    .map(str.strip)
+    .filter(is_valid_label)
+    .filter(lambda t: normal(t) != "plan")
+)
 
 
 def test_a_template_says_what_it_uses_and_where() -> None:
@@ -40,7 +45,9 @@ def test_an_expression_says_what_it_uses_and_what_may_be_missing() -> None:
 
 
 def test_all_texts_of_settings_are_searched() -> None:
-    assert [str(r.path) for r in value_references({"a": ["{{item}}"], "b": {"c": "x {{vars.y}}"}, "d": 3})] == ["item", "vars.y"]
+    assert [
+        str(r.path) for r in value_references({"a": ["{{item}}"], "b": {"c": "x {{vars.y}}"}, "d": 3})
+    ] == ["item", "vars.y"]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +55,10 @@ def test_all_texts_of_settings_are_searched() -> None:
     [
         ("{{ steps.old name.x }}", "{{ steps.New.x }}"),
         ("{{steps.Old Name}} and {{steps.Old Names}}", "{{steps.New}} and {{steps.Old Names}}"),
-        ('{{steps["Old Name"].x | default: "steps.Old Name"}}', '{{steps["New"].x | default: "steps.Old Name"}}'),
+        (
+            '{{steps["Old Name"].x | default: "steps.Old Name"}}',
+            '{{steps["New"].x | default: "steps.Old Name"}}',
+        ),
         ("steps.Old Name {{input.Old Name}}", "steps.Old Name {{input.Old Name}}"),
     ],
 )

@@ -57,19 +57,32 @@ def test_a_field_may_be_given_with_braces_and_a_list_as_text() -> None:
 
 
 def test_what_rows_cannot_say_stays_a_formula() -> None:
-    for text in ("input.n > 1 && (input.s == 'x' || input.n < 9)", "input.n + 1 > 2", "1 < input.n", "input.n >", "size(input.s)"):
+    for text in (
+        "input.n > 1 && (input.s == 'x' || input.n < 9)",
+        "input.n + 1 > 2",
+        "1 < input.n",
+        "input.n >",
+        "size(input.s)",
+    ):
         assert expression_to_rows(text) is None
 
 
 def test_a_field_that_is_no_reference_is_refused() -> None:
-    for row in (Row("3 + 4", Operator.EQUALS, 1), Row("", Operator.IS_EMPTY), Row("input.n", Operator.EQUALS, {"a": 1})):
+    for row in (
+        Row("3 + 4", Operator.EQUALS, 1),
+        Row("", Operator.IS_EMPTY),
+        Row("input.n", Operator.EQUALS, {"a": 1}),
+    ):
         with pytest.raises(ExpressionError):
             rows_to_expression([row])
 
 
 def test_every_operator_has_words() -> None:
     assert all(operator.label for operator in Operator)
-    assert [operator for operator in Operator if not operator.takes_value] == [Operator.IS_EMPTY, Operator.IS_NOT_EMPTY]
+    assert [operator for operator in Operator if not operator.takes_value] == [
+        Operator.IS_EMPTY,
+        Operator.IS_NOT_EMPTY,
+    ]
 
 
 @given(st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=50))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from workflows.expressions.errors import TemplateError
 from workflows.expressions.names import Scope, as_text
-from workflows.expressions.template import parse, problems, render, render_value
+from workflows.expressions.template import TemplateReference, parse, problems, render, render_value
 
 SCOPE = Scope(
     input={"name": "Ana", "n": 3.0, "half": 0.5, "none": None, "list": [1, {"b": 2, "a": "é"}], "first name": "A M", "yes": True},
@@ -56,7 +56,9 @@ def test_a_template_is_filled_in(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "code", "column", "part"), REFUSED)
-def test_what_cannot_be_resolved_is_named_with_its_place(text: str, code: str, column: int, part: str) -> None:
+def test_what_cannot_be_resolved_is_named_with_its_place(
+    text: str, code: str, column: int, part: str
+) -> None:
     with pytest.raises(TemplateError) as raised:
         render(text, SCOPE)
     error = raised.value
@@ -122,7 +124,25 @@ json_values = st.recursive(
     max_leaves=10,
 )
 pieces = st.sampled_from(
-    ["{{", "}}", "{", "}", "input", ".name", "[0]", "|", " default: ", '"', "'", "\\", "steps.", " ", "\n", "é", "x"]
+    [
+        "{{",
+        "}}",
+        "{",
+        "}",
+        "input",
+        ".name",
+        "[0]",
+        "|",
+        " default: ",
+        '"',
+        "'",
+        "\\",
+        "steps.",
+        " ",
+        "\n",
+        "é",
+        "x",
+    ]
 )
 
 
@@ -161,6 +181,7 @@ def test_the_parts_of_a_template_are_its_text(text: str) -> None:
     except TemplateError:
         return
     rebuilt = "".join(
-        part.text if not hasattr(part, "path") else text[part.start : part.end] for part in template.parts
+        text[part.start : part.end] if isinstance(part, TemplateReference) else part.text
+        for part in template.parts
     )
     assert rebuilt == text
