@@ -1,0 +1,38 @@
+"""What is wrong with a draft, for the builder, the API, publishing and running (W9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from workflows.definition.graph import Definition, StepDef
+from workflows.definition.types import ModelCheck
+from workflows.definition.validation import semantic_problems
+from workflows.lib.errors import Invalid, Problem
+from workflows.models import Workflow
+from workflows.services.drafts import compile_draft
+from workflows.steps.catalog import CATALOG, model_problems
+from workflows.tenancy.models import Tenant
+
+
+def problems_of(workflow: Workflow, definition: Definition | None = None) -> tuple[Problem, ...]:
+    """Every problem of the draft, errors and warnings, in the order of its steps; `definition` spares reading it."""
+    definition = compile_draft(workflow) if definition is None else definition
+    return semantic_problems(definition, CATALOG, models=models_of(workflow.tenant))
+
+
+def models_of(tenant: Tenant) -> ModelCheck:
+    """The check of models in this tenant: a step on “default” follows the workflow's default, then the tenant's."""
+
+    def check(step: StepDef, default_model: str | None) -> Iterable[Problem]:
+        return model_problems(step, default_model or tenant.default_model or None)
+
+    return check
+
+
+def refuse_errors(problems: Iterable[Problem], what: str) -> None:
+    """Invalid with all problems when one of them is an error; `what` is what cannot be done: “be published”."""
+    problems = tuple(problems)
+    errors = [problem for problem in problems if problem.is_error]
+    if errors:
+        more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
+        raise Invalid(f"The workflow cannot {what}: {errors[0].message}{more}", problems=problems)
