@@ -250,6 +250,8 @@ class _Reader:
         by_key = {step.key: step for step in steps}
         edges = tuple(self._with_port(edge, by_key) for edge in self._list(data, "edges", path, self._edge))
         self.problems = list(dict.fromkeys(self.problems))  # edges were read twice
+        if self.catalog is not None:
+            steps = [self._cleaned(step, index, path, self.catalog) for index, step in enumerate(steps)]
         settings = self._object(data, "settings", path)
         self._settings(settings, f"{path}.settings")
         return Definition(
@@ -285,6 +287,20 @@ class _Reader:
             self.wrong(
                 path, "bad_text", f"{path} holds half of a surrogate pair.", "Send it as valid Unicode."
             )
+
+    def _cleaned(self, step: StepDef, index: int, path: str, catalog: TypeCatalog) -> StepDef:
+        clean, problems = catalog.clean(step)
+        at = f"{path}.nodes[{index}].config"
+        self.problems.extend(
+            replace(
+                problem,
+                step=step.label,
+                step_key=step.key,
+                path=f"{at}.{problem.field}" if problem.field else at,
+            )
+            for problem in problems
+        )
+        return clean
 
     # The parts
 

@@ -42,6 +42,10 @@ class TypeCatalog(Protocol):
 
     def can_disable(self, type: str) -> bool: ...
 
+    def clean(self, step: StepDef) -> tuple[StepDef, tuple[Problem, ...]]:
+        """The step with its settings in canonical words, and what makes them malformed (unknown settings, wrong shapes)."""
+        ...
+
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         """What is wrong with the settings: the form's and the type's own problems, `field` set."""
         ...
@@ -66,7 +70,7 @@ class TypeCatalog(Protocol):
 class ModelCheck(Protocol):
     """Says what is wrong with the model that a step would call."""
 
-    def __call__(self, step: StepDef, default_model: str | None) -> Iterable[Problem]:
+    def __call__(self, step: StepDef, default_model: str | None, /) -> Iterable[Problem]:
         """Problems of this step's `provider:model`, or of the workflow's default where the step has none."""
         ...
 

@@ -89,6 +89,13 @@ class Catalog:
         found = registry.find(type)
         return found is None or found.can_disable
 
+    def clean(self, step: StepDef) -> tuple[StepDef, tuple[Problem, ...]]:
+        found = registry.find(step.type)
+        if found is None:
+            return step, ()
+        config, problems = clean_config(found, step.config)
+        return replace(step, config=config), tuple(problem for problem in problems if is_structural(problem))
+
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         found = registry.find(step.type)
         if found is None:

@@ -35,6 +35,7 @@ _ALIASES = {
     "wait": "delay",
     "sleep": "delay",
 }
+_OTHER_SETTINGS = {"max_output_tokens": "max_tokens"}
 _TEXTS = ("prompt", "system_prompt", "text", "to")
 _EXPRESSIONS = ("condition", "expression", "result")
 
@@ -63,6 +64,15 @@ class FakeCatalog:
 
     def can_disable(self, type: str) -> bool:
         return type not in ("start", "end")
+
+    def clean(self, step: StepDef) -> tuple[StepDef, tuple[Problem, ...]]:
+        config = {_OTHER_SETTINGS.get(name, name): value for name, value in step.config.items()}
+        wrong = tuple(
+            Problem("unknown_setting", f"There is no setting “{name}”.", field=name, fix="Leave it out.")
+            for name in config
+            if name.startswith("no_")
+        )
+        return replace(step, config=config), wrong
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         if step.type == "llm" and not step.config.get("prompt"):
@@ -123,10 +133,7 @@ def definition(*parts: StepDef | EdgeDef | VariableDef | str) -> Definition:
     for part in parts:
         if isinstance(part, str):
             names = part.split(">")
-            edges.extend(
-                edge(f"{first}>{second.partition(':')[0]}")
-                for first, second in pairwise(names)
-            )
+            edges.extend(edge(f"{first}>{second.partition(':')[0]}") for first, second in pairwise(names))
         elif isinstance(part, StepDef):
             steps.append(part)
         elif isinstance(part, EdgeDef):

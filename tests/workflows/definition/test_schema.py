@@ -321,6 +321,12 @@ def test_a_workflow_with_too_many_steps_is_refused():
     assert "1,000" in only(problems(data), "too_many").message
 
 
+def test_settings_are_put_into_the_words_of_their_type_and_unknown_ones_refused():
+    assert parse(nodes(node("a", config={"max_output_tokens": 5}))).steps[0].config == {"max_tokens": 5}
+    problem = only(problems(nodes(node("a"), node("b", config={"no_such": 1}))), "unknown_setting")
+    assert (problem.step, problem.path) == ("B", "definition.nodes[1].config.no_such")
+
+
 def test_a_stored_version_loads_when_its_type_is_gone():
     stored = to_json(definition(step("a"), "a>b"))
     stored["nodes"][0]["type"] = "a_plugin_that_left"
