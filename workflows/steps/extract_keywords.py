@@ -185,7 +185,8 @@ def standing_in(keyword: str, text: str) -> str | None:
 
 def _frequent(text: str, language: str) -> list[str]:
     stops = stop_words(language)
-    words = [word for word in words_of(text) if not word.isdigit()]
+    every = words_of(text)
+    words = [word for word in every if not word.isdigit()] or every
     telling = [word for word in words if word.casefold() not in stops and len(word) > 2] or words
     first = {word.casefold(): word for word in reversed(telling)}
     counts = Counter(word.casefold() for word in telling)

@@ -280,7 +280,7 @@ class BoolField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         return False if f"{name}__shown" in data else None
 
     def read(self, raw: Any) -> JSONValue:
@@ -494,7 +494,7 @@ class MappingField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         names, values = _all(data, f"{name}__name"), _all(data, f"{name}__value")
         if not names and f"{name}__shown" not in data:
             return None
@@ -577,7 +577,7 @@ class CategoriesField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         names, terms = _all(data, f"{name}__name"), _all(data, f"{name}__terms")
         if not names and f"{name}__shown" not in data:
             return None
@@ -637,7 +637,7 @@ class FormField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         labels = _all(data, f"{name}__label")
         if not labels and f"{name}__shown" not in data:
             return None
@@ -733,7 +733,7 @@ class ButtonsField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         labels, decisions = _all(data, f"{name}__label"), _all(data, f"{name}__decision")
         ports = _all(data, f"{name}__port")
         if not labels and f"{name}__shown" not in data:
@@ -810,7 +810,7 @@ class RowsField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         return _posted_condition(data, name)
 
     def read(self, raw: Any) -> JSONValue:
@@ -847,7 +847,7 @@ class CasesField(ConfigField):
 
     def from_post(self, data: Mapping[str, Any], name: str) -> Any:
         if name in data:
-            return _last(data, name)
+            return data.get(name)
         pattern = re.compile(rf"{re.escape(name)}__(\d+)__")
         places = sorted({int(found.group(1)) for key in data if (found := pattern.match(str(key)))})
         if not places and f"{name}__shown" not in data:
@@ -1179,11 +1179,6 @@ def _all(data: Mapping[str, Any], name: str) -> list[Any]:
         return list(getlist(name))
     value = data.get(name)
     return [] if value is None else list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _last(data: Mapping[str, Any], name: str) -> Any:
-    found = _all(data, name)
-    return found[-1] if found else None
 
 
 def _posted_condition(data: Mapping[str, Any], name: str) -> JSONObject | None:

@@ -85,23 +85,35 @@ def stop_words(language: str) -> frozenset[str]:
 def sentences_of(text: str) -> list[str]:
     """The sentences, each exactly as it stands in the text (line breaks inside a sentence stay).
 
-    Blank lines, headings and list entries end a sentence too. A text of lines without full stops gives its lines.
+    Blank lines, headings and list entries end a sentence too; a block of lines without full stops gives its lines.
     """
-    from segtok.segmenter import split_single
-
     found: list[str] = []
     for block in re.split(r"\n[ \t]*\n", text):
-        for part in re.split(r"\n(?=[ \t]*(?:[-*+•#>]|\d{1,3}[.)])\s)|(?<=^)(?=#)", block):
-            # A heading is a line of its own, whatever follows.
+        # A list entry begins anew, a heading is a line of its own.
+        for part in re.split(r"\n(?=[ \t]*(?:[-*+•>]|\d{1,3}[.)]|#{1,6})\s)", block):
             heading = re.match(r"[ \t]*#{1,6} [^\n]*(?:\n|$)", part)
             if heading:
                 found.append(heading.group())
                 part = part[heading.end() :]
-            found += split_single(part)
+            found += _sentences_in(part)
     sentences = [sentence.strip() for sentence in found if re.search(r"\w", sentence)]
     lines = [line.strip() for line in text.splitlines() if re.search(r"\w", line)]
-    return (
-        lines
-        if len(sentences) <= 1 < len(lines)
-        else [sentence for sentence in sentences if sentence in text]
-    )
+    return lines if len(sentences) <= 1 < len(lines) else sentences
+
+
+def _sentences_in(part: str) -> list[str]:
+    """The sentences of one paragraph, cut out of it by their places."""
+    from segtok.segmenter import split_single
+
+    if not re.search(r"[.!?…。！？]", part):
+        return part.splitlines()
+    # The splitter takes a line break for an end; sign for sign a space keeps all places.
+    flat = re.sub(r"\s", " ", part)
+    found: list[str] = []
+    at = 0
+    for sentence in split_single(flat):
+        start = flat.find(sentence.strip(), at)
+        if start >= 0 and sentence.strip():
+            at = start + len(sentence.strip())
+            found.append(part[start:at])
+    return found

@@ -182,6 +182,7 @@ def pick(sentences: list[str], count: int, *, language: str, ranking: str) -> li
 def _best(sentences: list[str], places: list[int], count: int, *, language: str, ranking: str) -> list[int]:
     if count >= len(places):
         return places
+    import numpy
     from sumy.models.dom import ObjectDocumentModel, Paragraph, Sentence
     from sumy.summarizers.lex_rank import LexRankSummarizer
     from sumy.summarizers.text_rank import TextRankSummarizer
@@ -193,7 +194,8 @@ def _best(sentences: list[str], places: list[int], count: int, *, language: str,
     # We want the ratings themselves, to settle ties and fragments our own way.
     summarizer._get_best_sentences = lambda sentences, count, ratings: ratings
     try:
-        found = {str(sentence): float(rating) for sentence, rating in summarizer(document, count).items()}
+        with numpy.errstate(all="ignore"):  # sentences without a common word divide by nothing
+            found = {str(sentence): float(rating) for sentence, rating in summarizer(document, count).items()}
     except (ArithmeticError, ValueError, AssertionError):
         found = {}  # texts without a word that counts; then the first sentences stand for them
     ratings = {text: rating for text, rating in found.items() if math.isfinite(rating)}
