@@ -114,7 +114,8 @@ def rename_label(text: str, old: str, new: str) -> str:
         if label is None or normal(label) != normal(old):
             continue
         start, end = (part.path_start + offset for offset in part.path.spans[1])
-        quoted = text[start] in "\"'"
+        # A label may begin with a single quote; only one in brackets is quoted.
+        quoted = text[:start].rstrip().endswith("[")
         pieces += [text[at:start], json.dumps(new, ensure_ascii=False) if quoted else new]
         at = end
     return "".join((*pieces, text[at:])) if pieces else text

@@ -60,6 +60,7 @@ def test_all_texts_of_settings_are_searched() -> None:
             '{{steps["New"].x | default: "steps.Old Name"}}',
         ),
         ("steps.Old Name {{input.Old Name}}", "steps.Old Name {{input.Old Name}}"),
+        ("{{steps.'Old.x}}", "{{steps.'Old.x}}"),
     ],
 )
 def test_renaming_changes_only_references_to_that_step(text: str, expected: str) -> None:
@@ -80,6 +81,10 @@ def test_renaming_changes_only_references_to_that_step(text: str, expected: str)
 )
 def test_renaming_in_an_expression(text: str, new: str, expected: str) -> None:
     assert rename_label_in_expression(text, "Old", new) == expected
+
+
+def test_a_label_that_begins_with_a_quote_is_renamed() -> None:
+    assert rename_label("{{steps.'n roll.x}}", "'n roll", "Rock") == "{{steps.Rock.x}}"
 
 
 @given(labels, labels)
