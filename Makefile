@@ -121,7 +121,7 @@ check-types:
 # on SQLite, so that the last line is the closing line of the whole.
 test: lint
 	$(PY) -m tests.support.postgres $(PY) -m pytest -q -n 2 -m postgres
-	$(PY) -m pytest -q -n 2 --dist loadgroup
+	$(PY) -m pytest -q -n 2
 
 .PHONY: bench soak clean
 bench: setup-test

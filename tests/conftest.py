@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.redis import redis_server
 
@@ -27,8 +29,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postgres)
         if place.startswith("browser/"):
             item.add_marker(pytest.mark.browser)
-            # One stack and one browser serve them all.
-            item.add_marker(pytest.mark.xdist_group("browser"))
+    # Playwright keeps its event loop running in the main thread, where no asynchronous test can run any more.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+class SharedStacks(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests that share a running Stepwell stay on one worker; every other test goes wherever there is time.
+
+    (xdist's own groups do nothing since pytest 9.2, which works a test's id out anew each time.)
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith("tests/browser/"):
+            return "browser"
+        file = nodeid.partition("::")[0]
+        return file if file.endswith("_whole.py") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedStacks:
+    # By size, the browser's tests would come first and stop the asynchronous ones behind them.
+    config.option.loadscopereorder = False
+    return SharedStacks(config, log)
 
 
 @pytest.hookimpl(trylast=True)

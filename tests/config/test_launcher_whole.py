@@ -16,9 +16,6 @@ from config.launcher import embedded_redis
 from config.paths import BASE_DIR, redis_socket
 from tests.support.stack import Stack, free_port, running_stack, stack_environment
 
-# One stack serves the whole file.
-pytestmark = pytest.mark.xdist_group("launcher")
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
