@@ -10,4 +10,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("admin/", admin.site.urls),
     path("", include("workflows.urls")),
+    path("", include("runs.urls")),
 ]

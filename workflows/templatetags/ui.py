@@ -362,7 +362,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         "Operate",
         (
             NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
-            NavItem("reviews", "Reviews", "hand", "runs:reviews", on_bar=True),
+            NavItem("reviews", "Reviews", "hand", "reviews:index", on_bar=True),
             NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
             NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
         ),

@@ -1,0 +1,165 @@
+"""Forms of the run pages: the filters of the history, and the decision at a gate."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from django import forms
+
+from runs.engine.statuses import RunStatus
+from runs.models import Review
+from runs.selectors import HISTORY_ORDERS, HistoryFilter
+from runs.snapshots.words import text_of
+from workflows.lib.jsontypes import JSONObject
+from workflows.models import Workflow
+from workflows.templatetags.ui import LOOKS
+from workflows.tenancy.models import Tenant
+
+_STATUSES = [
+    ("", "Any status"),
+    ("review", "Waiting for review"),
+    *(
+        (status.value, "Queued" if status == RunStatus.PENDING else LOOKS[status.value].word)
+        for status in RunStatus
+    ),
+]
+_TRIGGERS = [
+    ("", "Any start"),
+    ("manual", "By hand"),
+    ("api", "Over the API"),
+    ("schedule", "Schedule"),
+    ("webhook", "Webhook"),
+    ("event", "Event"),
+]
+_ORDERS = [
+    ("newest", "Newest first"),
+    ("oldest", "Oldest first"),
+    ("longest", "Longest first"),
+    ("cost", "Dearest first"),
+    ("tokens", "Most tokens first"),
+]
+
+
+class HistoryForm(forms.Form):
+    """The filters of the history, as they stand in the address. What cannot be read is left out, not refused."""
+
+    q = forms.CharField(required=False, max_length=200, label="Find runs")
+    status = forms.ChoiceField(required=False, choices=_STATUSES)
+    workflow = forms.ChoiceField(required=False)
+    version = forms.RegexField(r"^(\d{1,9}|draft)$", required=False)
+    trigger = forms.ChoiceField(required=False, choices=_TRIGGERS, label="Started by")
+    since = forms.DateField(
+        required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    until = forms.DateField(
+        required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    sort = forms.ChoiceField(required=False, choices=_ORDERS, label="Order")
+
+    def __init__(self, *args: Any, tenant: Tenant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = Workflow.objects.for_tenant(tenant).filter(deleted_at__isnull=True).order_by("name")
+        choices = [
+            ("", "Any workflow"),
+            *((str(pk), name) for pk, name in names.values_list("pk", "name")[:500]),
+        ]
+        wanted = str(self.data.get("workflow", "")) if self.is_bound else ""
+        if wanted and wanted not in dict(choices) and _is_uuid(wanted):
+            # A deleted workflow keeps its history.
+            choices.append((wanted, "A deleted workflow"))
+        self.fields["workflow"].choices = choices  # type: ignore[attr-defined]
+
+    def wanted(self) -> HistoryFilter:
+        """The filters that can be read."""
+        self.is_valid()
+        data = self.cleaned_data
+        return HistoryFilter(
+            workflow=uuid.UUID(data["workflow"]) if data.get("workflow") else None,
+            status=data.get("status", ""),
+            version=data.get("version", ""),
+            trigger=data.get("trigger", ""),
+            text=data.get("q", "").strip(),
+            since=data.get("since"),
+            until=data.get("until"),
+            order=data["sort"] if data.get("sort") in HISTORY_ORDERS else "newest",
+        )
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+class DecisionForm(forms.Form):
+    """A decision at a gate. Cleaned: `decision`, `comment`, and of an edit either `edited_text` or `output`."""
+
+    decision = forms.CharField(max_length=64)
+    comment = forms.CharField(required=False, max_length=10_000, strip=True)
+    edited = forms.CharField(required=False, strip=False, max_length=2_000_000)
+    back = forms.CharField(required=False, max_length=16)
+
+    def __init__(self, *args: Any, review: Review, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.review = review
+        for field in review.fields:
+            name = f"field_{field.get('name', '')}"
+            label = str(field.get("label") or field.get("name"))
+            required = bool(field.get("required"))
+            match field.get("type"):
+                case "number":
+                    self.fields[name] = forms.FloatField(required=required, label=label)
+                case "boolean":
+                    self.fields[name] = forms.BooleanField(required=False, label=label)
+                case _:
+                    self.fields[name] = forms.CharField(required=required, label=label, max_length=10_000)
+
+    def clean_decision(self) -> str:
+        decision: str = self.cleaned_data["decision"]
+        if decision not in {str(button.get("decision")) for button in self.review.buttons}:
+            raise forms.ValidationError("This is not one of the decisions of this gate.")
+        return decision
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        data["edited_text"], data["output"] = None, None
+        sent = str(data.get("edited") or "").replace("\r\n", "\n")
+        # A field that was never sent (the gate is not editable, the view was read only) is no edit to nothing.
+        if "edited" in self.data and self.review.editable:
+            original = text_of(self.review.content)
+            if original is not None:
+                if sent != original.replace("\r\n", "\n"):
+                    data["edited_text"] = sent
+            else:
+                data["output"] = self._object(sent)
+        return data
+
+    def _object(self, sent: str) -> JSONObject | None:
+        """The edited data; None when it is what it was."""
+        try:
+            value = json.loads(sent)
+        except ValueError as error:
+            self.add_error("edited", f"Your version is not JSON: {error}.")
+            return None
+        if not isinstance(value, dict):
+            self.add_error("edited", "Your version must be a JSON object, in braces.")
+            return None
+        return value if value != self.review.content else None
+
+    def values(self) -> JSONObject:
+        """What the gate's own fields were filled with, by their names; empty ones are left out."""
+        names = [str(field.get("name", "")) for field in self.review.fields]
+        found = {name: self.cleaned_data.get(f"field_{name}") for name in names}
+        return {name: value for name, value in found.items() if value not in (None, "")}
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, as one sentence."""
+        for name, errors in self.errors.items():
+            label = self.fields[name].label if name in self.fields else ""
+            return f"{label}: {errors[0]}" if name.startswith("field_") else str(errors[0])
+        return ""

@@ -1,0 +1,213 @@
+"""Questions about runs and reviews, each answered in a fixed number of queries inside one tenant."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import CharField, F, Q, QuerySet, Window
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, RowNumber, Substr
+from django.utils import timezone
+
+from runs.engine.statuses import RunStatus
+from runs.models import Event, Review, Run, StepRun
+from workflows.tenancy.models import Tenant
+
+# Enough for one line beside a step's name.
+EXCERPT_CHARS = 280
+
+HISTORY_ORDERS = {
+    "newest": ("-created_at", "-number"),
+    "oldest": ("created_at", "number"),
+    "cost": ("-cost", "-number"),
+    "tokens": ("-all_tokens", "-number"),
+    "longest": ("-took", "-number"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """What the history shows. `version` is a number or `draft`; `until` is the last day shown; empty = everything."""
+
+    workflow: uuid.UUID | None = None
+    status: str = ""
+    version: str = ""
+    trigger: str = ""
+    text: str = ""
+    since: date | None = None
+    until: date | None = None
+    order: str = "newest"
+
+    @property
+    def count(self) -> int:
+        """How many filters hide something."""
+        parts = (self.workflow, self.status, self.version, self.trigger, self.text, self.since, self.until)
+        return sum(bool(part) for part in parts)
+
+
+def runs_of(tenant: Tenant) -> QuerySet[Run]:
+    """Runs without their large values, with what a list shows of workflow, version and starter."""
+    return (
+        Run.objects.for_tenant(tenant)
+        .select_related("workflow", "version", "started_by", "api_key")
+        .defer(
+            "version__document",
+            "output",
+            "variables",
+            "trigger_data",
+            "workflow__settings",
+            "workflow__description",
+        )
+    )
+
+
+def run_history(tenant: Tenant, wanted: HistoryFilter) -> QuerySet[Run]:
+    """Runs of the tenant's history: live and test runs that pass the filters, in the wanted order."""
+    found = runs_of(tenant).exclude(kind=Run.Kind.STEP)
+    if wanted.workflow is not None:
+        found = found.filter(workflow_id=wanted.workflow)
+    if wanted.status == "review":
+        found = found.filter(reviews__status=Review.Status.OPEN).distinct()
+    elif wanted.status:
+        found = found.filter(status=wanted.status)
+    if wanted.version == "draft":
+        found = found.filter(version__number__isnull=True)
+    elif wanted.version:
+        found = found.filter(version__number=int(wanted.version))
+    if wanted.trigger:
+        found = found.filter(trigger_type=wanted.trigger)
+    if wanted.since is not None:
+        found = found.filter(created_at__gte=_midnight(wanted.since))
+    if wanted.until is not None:
+        found = found.filter(created_at__lt=_midnight(wanted.until + timedelta(days=1)))
+    if wanted.text:
+        found = _with_text(found, wanted.text)
+    if wanted.order == "longest":
+        found = found.annotate(took=F("completed_at") - F("started_at")).filter(took__isnull=False)
+    if wanted.order == "tokens":
+        found = found.annotate(all_tokens=F("input_tokens") + F("output_tokens"))
+    return found.order_by(*HISTORY_ORDERS.get(wanted.order, HISTORY_ORDERS["newest"]))
+
+
+def _with_text(found: QuerySet[Run], text: str) -> QuerySet[Run]:
+    """Runs whose number, workflow, input or output holds the text."""
+    number = text.lower().removeprefix("run").strip().lstrip("#")
+    if number.isdecimal() and len(number) < 19:
+        return found.filter(number=int(number))
+    return found.annotate(
+        input_text=Cast("input", CharField()), output_text=Cast("output", CharField())
+    ).filter(
+        Q(workflow__name__icontains=text) | Q(input_text__icontains=text) | Q(output_text__icontains=text)
+    )
+
+
+def _midnight(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, time.min))
+
+
+def last_runs(tenant: Tenant, workflows: Iterable[Any], count: int = 5) -> dict[Any, list[Run]]:
+    """The newest `count` runs of each of these workflow ids, newest first, in one query."""
+    ids = list(workflows)
+    if not ids:
+        return {}
+    newest = (
+        Run.objects.for_tenant(tenant)
+        .filter(workflow_id__in=ids)
+        .exclude(kind=Run.Kind.STEP)
+        .annotate(
+            place=Window(
+                RowNumber(),
+                partition_by=[F("workflow_id")],
+                order_by=[F("created_at").desc(), F("number").desc()],
+            )
+        )
+        .filter(place__lte=count)
+        .only(
+            "id",
+            "number",
+            "status",
+            "waiting_for",
+            "kind",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "workflow_id",
+            "cost",
+        )
+        .order_by("workflow_id", "place")
+    )
+    found: dict[Any, list[Run]] = {key: [] for key in ids}
+    for run in newest:
+        found.setdefault(run.workflow_id, []).append(run)
+    return found
+
+
+def step_runs_of(run: Run) -> QuerySet[StepRun]:
+    """The run's step rows without their outputs, but with the first words of each."""
+    return (
+        StepRun.objects.filter(run=run, tenant_id=run.tenant_id)
+        .defer("output", "held", "variables")
+        .annotate(excerpt=Substr(KeyTextTransform("content", "output"), 1, EXCERPT_CHARS))
+        .order_by("round", "created_at")
+    )
+
+
+def events_after(run_id: uuid.UUID, tenant_id: uuid.UUID, seq: int, limit: int = 200) -> list[Event]:
+    """The run's events with a number above `seq`, oldest first."""
+    return list(Event.objects.filter(run_id=run_id, tenant_id=tenant_id, seq__gt=seq).order_by("seq")[:limit])
+
+
+def strips_of(runs: Sequence[Run]) -> dict[uuid.UUID, dict[str, StepRun]]:
+    """For each run the current round of each top-level step, with little more than its status, in one query."""
+    rows = (
+        StepRun.objects.filter(run__in=[run.pk for run in runs], scope="")
+        .only("run_id", "step_key", "status", "wait", "attempt", "skip_reason", "round", "port")
+        .order_by("round")
+    )
+    found: dict[uuid.UUID, dict[str, StepRun]] = {run.pk: {} for run in runs}
+    for row in rows:
+        found[row.run_id][row.step_key] = row
+    return found
+
+
+# --- reviews -------------------------------------------------------------------------------------
+
+
+def open_reviews(tenant: Tenant) -> QuerySet[Review]:
+    """Gates that wait, oldest first; those of failed or ended runs are out of the inbox."""
+    return (
+        Review.objects.for_tenant(tenant)
+        .filter(status=Review.Status.OPEN)
+        .exclude(run__status__in=[RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.COMPLETED])
+        .select_related("run", "workflow", "step_run", "run__started_by")
+        .defer("run__output", "run__input", "run__variables", "step_run__output", "workflow__settings")
+        .order_by("created_at")
+    )
+
+
+def decided_reviews(tenant: Tenant) -> QuerySet[Review]:
+    """Decided gates, newest first, without the values they were about."""
+    return (
+        Review.objects.for_tenant(tenant)
+        .filter(status=Review.Status.DECIDED)
+        .select_related("run", "workflow", "step_run", "decided_by")
+        .defer(
+            "content", "run__output", "run__input", "run__variables", "step_run__output", "workflow__settings"
+        )
+        .order_by("-decided_at")
+    )
+
+
+def people(assignees: Sequence[str]) -> str:
+    """`role:admin`, `user:NAME` as words: "admins and nadia@example.org"; nobody named: "anyone who may review"."""
+    words = [
+        f"{name.removeprefix('role:')}s" if name.startswith("role:") else name.removeprefix("user:")
+        for name in assignees
+    ]
+    if not words:
+        return "anyone who may review"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,170 @@
+"""Sentences of the run page: what a step did, why it failed, who is waited for. No figures of our own, no markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from typing import Any
+
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from runs.models import Attempt, Review
+from workflows.lib.jsontypes import JSONObject
+from workflows.providers import registry
+
+_COUNTS = {1: "once", 2: "twice", 3: "three times", 4: "four times", 5: "five times"}
+# The end of "OpenAI …" for the codes of the error table; any other code is told with the error's own sentence.
+_TROUBLES = {
+    "rate_limited": "was rate limited",
+    "overloaded": "was overloaded",
+    "conflict": "was busy",
+    "server_error": "had a fault of its own",
+    "timeout": "took too long",
+    "network": "could not be reached",
+    "cut_stream": "broke off its answer",
+    "empty_answer": "gave an empty answer",
+    "not_an_answer": "gave something that is no answer",
+}
+_DECISIONS = {"approve": "Approved", "reject": "Rejected", "request_changes": "Sent back"}
+_MARKUP = re.compile(
+    r"^\s{0,3}(#{1,6}\s+|[-*+]\s+|>\s+|\d+[.)]\s+)|[*_`]{1,3}|\[([^\]]*)\]\([^)]*\)", re.MULTILINE
+)
+
+
+def times(count: int) -> str:
+    return _COUNTS.get(count, f"{count} times")
+
+
+def provider_name(provider: str) -> str:
+    """The provider's own label; one that has gone keeps its name."""
+    if provider and registry.is_known(provider):
+        return registry.get(provider).label
+    return provider.replace("_", " ").capitalize()
+
+
+def model_words(provider: str, model: str) -> str:
+    """`gpt-4o-mini` for a model, a plain statement for the demonstration."""
+    if provider == "demo":
+        return "Demonstration, no real model"
+    return model or provider_name(provider)
+
+
+def one_line(text: str | None, limit: int = 140) -> str:
+    """The first words of a text in one line, without Markdown's marks."""
+    if not text:
+        return ""
+    plain = " ".join(_MARKUP.sub(lambda match: match.group(2) or "", text).split())
+    return plain if len(plain) <= limit else f"{plain[: limit - 1].rsplit(' ', 1)[0]}…"
+
+
+def seconds(wait: timedelta) -> str:
+    """2 s · 1.5 s · 3 min: a wait as people say it."""
+    whole = wait.total_seconds()
+    if whole >= 90:
+        return f"{round(whole / 60)} min"
+    return f"{whole:.0f} s" if whole >= 2 or whole == int(whole) else f"{whole:.1f} s"
+
+
+def clock(moment: datetime) -> str:
+    local = timezone.localtime(moment)
+    today = timezone.localtime()
+    return date_format(local, "H:i:s" if local.date() == today.date() else "j M H:i")
+
+
+def story(attempts: Sequence[Attempt], *, answered: bool) -> tuple[str, str]:
+    """(headline, the rest) of tries that failed: who, how often, how long it waited, who answered; empty for none.
+
+    "OpenAI was rate limited twice." "Waited 2 s, then 4 s."
+    """
+    failed = [a for a in attempts if a.error and a.status in ("failed", "interrupted")]
+    if not failed:
+        return "", ""
+    told: list[str] = []
+    for trouble, group in groupby(failed, key=_trouble):
+        count = len(list(group))
+        told.append(f"{trouble} {times(count)}" if count > 1 else trouble)
+    headline = ", then ".join(told)
+    waits = [
+        seconds(later.started_at - earlier.ended_at)
+        for earlier, later in pairwise(attempts)
+        if earlier.ended_at is not None
+        and earlier in failed
+        and later.started_at - earlier.ended_at >= timedelta(seconds=0.3)
+    ]
+    rest = f"Waited {', then '.join(waits)}." if waits else ""
+    last = attempts[-1]
+    if answered and last.provider and last.provider != failed[-1].provider:
+        rest = f"{rest} Then {provider_name(last.provider)} answered.".strip()
+    elif answered:
+        rest = f"{rest} Then it worked.".strip()
+    return f"{headline[:1].upper()}{headline[1:]}.", rest
+
+
+def _trouble(attempt: Attempt) -> str:
+    error: JSONObject = attempt.error or {}
+    if not attempt.counted:
+        return "the worker stopped"
+    who = provider_name(attempt.provider)
+    known = _TROUBLES.get(str(error.get("code", "")))
+    if who and known:
+        return f"{who} {known}"
+    return str(error.get("message") or "the try failed").rstrip(".")
+
+
+def decided(review: Review) -> str:
+    """Approved with edits by Nadia Osei, 1 comment."""
+    word = _DECISIONS.get(review.decision, "")
+    if not word:
+        word = next(
+            (str(b.get("label")) for b in review.buttons if b.get("decision") == review.decision), "Decided"
+        )
+    edits = " with edits" if review.edited is not None else ""
+    who = f" by {review.decided_by_label}" if review.decided_by_label else ""
+    return f"{word}{edits}{who}{', with a comment' if review.comment else ''}"
+
+
+def trying_helps(error: JSONObject) -> str:
+    """Whether a retry can help, in a sentence; then what can be done about it."""
+    fix = str(error.get("fix") or "").rstrip(".")
+    if error.get("retryable"):
+        return f"Trying again can help.{f' {fix}.' if fix else ''}"
+    if fix:
+        return f"Trying again will not help until this is done: {fix[:1].lower()}{fix[1:]}."
+    return "Trying again will not help unless something changes."
+
+
+def steps_kept(numbers: Iterable[int], *, approvals: int) -> str:
+    """What a failed or cancelled run keeps: "Steps 1 to 7 are kept, with both approvals."."""
+    done = sorted(numbers)
+    if not done:
+        return "Nothing was finished before it."
+    if len(done) == 1:
+        said = f"Step {done[0]} is kept"
+    elif done == list(range(done[0], done[-1] + 1)):
+        said = f"Steps {done[0]} to {done[-1]} are kept"
+    else:
+        said = f"{len(done)} finished steps are kept"
+    with_approvals = {0: "", 1: ", with the approval", 2: ", with both approvals"}.get(
+        approvals, f", with all {approvals} approvals"
+    )
+    return f"{said}{with_approvals}."
+
+
+def subject(values: JSONObject) -> str:
+    """What a run was about, from its input: the first text, else the first value."""
+    for value in values.values():
+        if isinstance(value, str) and value.strip():
+            return one_line(value, 90)
+    for value in values.values():
+        if value not in (None, "", [], {}):
+            return one_line(str(value), 90)
+    return ""
+
+
+def text_of(value: Any) -> str | None:
+    """The main text of an output, or None when it is data."""
+    content = value.get("content") if isinstance(value, dict) else value
+    return content if isinstance(content, str) else None

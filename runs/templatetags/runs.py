@@ -1,0 +1,136 @@
+"""Template tags about runs: their status, clocks, the last five beside a workflow, the count of reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from runs.engine.statuses import Intent, RunStatus
+from runs.models import Run
+from runs.partials import Viewer
+from runs.selectors import last_runs as newest_runs
+from runs.services.viewing import waiting_for
+from runs.snapshots import Gate, Row, RunSnapshot
+from workflows.lib.jsontypes import JSONObject
+from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
+from workflows.tenancy.models import Tenant
+
+register = template.Library()
+
+
+# --- looks -------------------------------------------------------------------------------------
+
+
+def _look(run: Run | RunSnapshot) -> Look:
+    """The look of a run: a person waited for shows before all else, then pausing and cancelling."""
+    if isinstance(run, RunSnapshot):
+        look = look_of(run.status, review=run.review and run.status_word == "Waiting for review", run=True)
+        return Look(look.shape, look.icon, run.status_word) if run.status_word else look
+    review = any(entry.get("kind") == "review" for entry in run.waiting_for)
+    if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
+        return Look("cancel", "ban", "Cancelling")
+    return look_of(run.status, review=review and run.intent != Intent.PAUSE, run=True)
+
+
+@register.simple_tag
+def run_status(run: Run | RunSnapshot, pill: bool = False, word: bool = True) -> SafeString:
+    """``{% run_status run pill=True %}``: shape, then word; takes a Run or a RunSnapshot."""
+    look = _look(run)
+    return format_html(
+        '<span class="st{}" data-s="{}"{}>{}<span{}>{}</span></span>',
+        " st--pill" if pill else "",
+        look.shape,
+        "" if word else format_html(' title="{}"', look.word),
+        icon_html(look.icon, spin=look.shape == "running"),
+        "" if word else format_html(' class="{}"', "vh"),
+        look.word,
+    )
+
+
+@register.simple_tag
+def run_word(run: Run | RunSnapshot) -> str:
+    """The status of a run as a word in a sentence: ``Run 12, waiting for review``."""
+    word = _look(run).word
+    return word[:1].lower() + word[1:]
+
+
+@register.simple_tag
+def row_shape(row: Row) -> str:
+    """The ``data-s`` of a step's row."""
+    return look_of(row.status, retried=row.retried, review=row.review).shape
+
+
+@register.simple_tag
+def row_word(row: Row) -> str:
+    return look_of(row.status, retried=row.retried, review=row.review).word
+
+
+@register.simple_tag
+def since(moment: datetime) -> str:
+    """The time that has passed, in the words in which clock.js counts on."""
+    ms = max(0.0, (timezone.now() - moment).total_seconds() * 1000)
+    return f"{int(ms // 1000)} s" if ms < 60_000 else format_duration(ms)
+
+
+@register.simple_tag
+def gate_refusal(gate: Gate, viewer: Viewer) -> str:
+    """Why the viewer may not decide the gate; empty when they may."""
+    return viewer.refusals.get(gate.id, "")
+
+
+@register.inclusion_tag("reviews/_field.html")
+def gate_field(gate: Gate, field: JSONObject, values: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One form field that a gate asks for: `{name, label, type, required, options}`."""
+    name = str(field.get("name", ""))
+    return {
+        "id": f"gate-{gate.id}-{name}",
+        "name": f"field_{name}",
+        "label": field.get("label") or name,
+        "type": field.get("type", "string"),
+        "required": bool(field.get("required")),
+        "options": field.get("options") or (),
+        "value": (values or {}).get(name, field.get("default", "")),
+    }
+
+
+# --- beside a workflow ----------------------------------------------------------------------------
+
+
+@register.simple_tag(takes_context=True)
+def load_last_runs(context: template.Context, workflows: Iterable[Any]) -> str:
+    """``{% load_last_runs page.object_list %}`` before a list: reads the last runs of all its workflows in one query."""
+    tenant = _tenant(context)
+    if tenant is not None:
+        context.dicts[0]["_last_runs"] = newest_runs(tenant, [workflow.pk for workflow in workflows])
+    return ""
+
+
+@register.inclusion_tag("runs/_last_runs.html", takes_context=True)
+def last_runs(context: template.Context, workflow: Any) -> dict[str, Any]:
+    """``{% last_runs workflow %}``: its last five runs, oldest first, each a link; one query unless loaded before."""
+    loaded: dict[Any, list[Run]] | None = context.get("_last_runs")
+    if loaded is None or workflow.pk not in loaded:
+        tenant = _tenant(context)
+        loaded = newest_runs(tenant, [workflow.pk]) if tenant is not None else {}
+    return {"runs": list(reversed(loaded.get(workflow.pk, []))), "workflow": workflow}
+
+
+@register.simple_tag(takes_context=True)
+def reviews_waiting(context: template.Context) -> int:
+    """``{% reviews_waiting as review_count %}``: gates that wait for the person who looks. One query."""
+    request = context.get("request")
+    tenancy = getattr(request, "tenancy", None)
+    actor = getattr(request, "actor", None) or getattr(tenancy, "actor", None)
+    return waiting_for(actor) if actor is not None else 0
+
+
+def _tenant(context: template.Context) -> Tenant | None:
+    request = context.get("request")
+    found: Tenant | None = getattr(request, "tenant", None)
+    return found

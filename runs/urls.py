@@ -1,0 +1,27 @@
+"""Addresses of the pages about runs (namespace `runs`) and reviews (namespace `reviews`)."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from runs.views import reviews, runs
+
+run_pages: list[URLPattern | URLResolver] = [
+    path("", runs.index, name="index"),
+    path("<uuid:pk>/", runs.detail, name="detail"),
+    path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
+    path("<uuid:pk>/pause/", runs.pause, name="pause"),
+    path("<uuid:pk>/resume/", runs.resume, name="resume"),
+    path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
+    path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/output/", runs.output, name="output"),
+]
+
+review_pages: list[URLPattern | URLResolver] = [
+    path("", reviews.index, name="index"),
+    path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/decide/", reviews.decide, name="decide"),
+]
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("runs/", include((run_pages, "runs"))),
+    path("reviews/", include((review_pages, "reviews"))),
+]

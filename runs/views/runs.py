@@ -1,0 +1,241 @@
+"""Pages of runs: the history, one run, a step of it, its controls and its result."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.text import slugify
+from django.views.decorators.http import require_GET, require_POST
+
+from runs.forms import HistoryForm
+from runs.models import Run
+from runs.selectors import run_history, strips_of
+from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
+from runs.services.viewing import viewer_of
+from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
+from runs.snapshots.step import StepPanel, step_panel
+from runs.snapshots.words import subject
+from workflows.definition.types import START
+from workflows.lib.errors import Conflict, Invalid, NotFound
+from workflows.tenancy.access import (
+    NOT_FOUND,
+    TenantRequest,
+    get_or_404,
+    permission_required,
+    tenant_required,
+)
+from workflows.tenancy.roles import Permission
+
+PAGE = 25
+_STRIP_STEPS = 40
+
+
+@require_GET
+@tenant_required
+def index(request: TenantRequest) -> HttpResponse:
+    form = HistoryForm(request.GET, tenant=request.tenant)
+    wanted = form.wanted()
+    page = Paginator(run_history(request.tenant, wanted), PAGE).get_page(request.GET.get("page"))
+    runs = list(page.object_list)
+    context = {
+        "section": "runs",
+        "form": form,
+        "wanted": wanted,
+        "page": page,
+        "rows": [(run, subject(run.input), *strip) for run, strip in zip(runs, _strips(runs), strict=True)],
+        "sortable": "sort" in request.GET,
+    }
+    return render(request, "runs/_history.html" if request.htmx else "runs/index.html", context)
+
+
+def _strips(runs: list[Run]) -> list[tuple[list[str], str]]:
+    """For each run one status per step in the order of its list, and the words for it. Two queries for all."""
+    rows = strips_of(runs)
+    definitions = definitions_of({run.version_id for run in runs})
+    found: list[tuple[list[str], str]] = []
+    for run in runs:
+        current = rows[run.pk]
+        statuses: list[str] = []
+        for step in order_of(definitions[run.version_id]):
+            if step.type == START:
+                continue
+            row = current.get(step.key)
+            status = "pending" if row is None else str(row.status)
+            if row is not None and row.status == "waiting" and row.wait == "review":
+                status = "review"
+            elif row is not None and row.status == "completed" and row.attempt > 1:
+                status = "retried"
+            elif not step.enabled:
+                status = "skipped"
+            statuses.append(status)
+        found.append(
+            (statuses[:_STRIP_STEPS], f"{run.steps_done} of {run.steps_total or len(statuses)} steps done")
+        )
+    return found
+
+
+def get_run(request: TenantRequest, pk: uuid.UUID, permission: Permission = Permission.VIEW) -> Run:
+    """The run of this tenant with what its page shows, for an actor whose role holds the permission."""
+    source = Run.objects.select_related("workflow", "version", "started_by", "api_key").defer(
+        "version__document", "workflow__settings"
+    )
+    return get_or_404(source, request.actor, pk, permission)
+
+
+@require_GET
+@tenant_required
+def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    run = get_run(request, pk)
+    key = request.GET.get("step", "")
+    snapshot = run_snapshot(run)
+    return render(request, "runs/detail.html", _page(request, run, snapshot, key))
+
+
+def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str) -> dict[str, Any]:
+    panel = step_panel(run, key) if key and key != "input" else None
+    if not key and snapshot.failed_key and not snapshot.gates:
+        key = snapshot.failed_key
+        panel = step_panel(run, key)
+    return {
+        "section": "runs",
+        "run": snapshot,
+        "viewer": viewer_of(snapshot, request.actor),
+        **_panel(run, key, panel, "attempts" if snapshot.failed_key == key else "output"),
+    }
+
+
+def _panel(run: Run, key: str, panel: StepPanel | None, tab: str) -> dict[str, Any]:
+    """The inspector's context: a step, the run's own input (`key` is `input`), or nothing."""
+    if key == "input" and panel is None:
+        given = [
+            (name, value if isinstance(value, str) else as_json(value)) for name, value in run.input.items()
+        ]
+        return {"panel": None, "panel_key": "input", "given": given}
+    tabs = [
+        {"key": "output", "label": "Output"},
+        {"key": "input", "label": "Input"},
+        *(
+            [{"key": "prompt", "label": "Prompt as sent"}]
+            if panel is not None and (panel.uses_model or panel.calls)
+            else []
+        ),
+        {"key": "attempts", "label": "Attempts"},
+        {"key": "events", "label": "Events"},
+    ]
+    return {"panel": panel, "panel_key": panel.key if panel else "", "tabs": tabs, "tab": tab}
+
+
+@require_GET
+@tenant_required
+def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """The inspector of one step: a fragment for htmx and our script, else the run's page with the step open."""
+    run = get_run(request, pk)
+    panel = step_panel(run, key)
+    if panel is None and key != "input":
+        raise NotFound(NOT_FOUND)
+    if not request.htmx:
+        return HttpResponseRedirect(f"{reverse('runs:detail', args=[run.pk])}?step={key}")
+    wanted = request.GET.get("tab", "output")
+    context = {"run": run, **_panel(run, key, panel, wanted if wanted in _TABS else "output")}
+    return render(request, "runs/_panel.html", context)
+
+
+_TABS = {"output", "input", "prompt", "attempts", "events"}
+
+
+# --- controls ------------------------------------------------------------------------------------
+
+
+def _control(request: TenantRequest, pk: uuid.UUID, act: Callable[[Run], Run], done: str) -> HttpResponse:
+    """Do it, then show the run: by redirect, or for script with an empty answer (the socket brings what changed)."""
+    run = get_run(request, pk, Permission.CONTROL_RUNS)
+    try:
+        act(run)
+    except (Conflict, Invalid) as error:
+        if request.htmx:
+            return HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
+        messages.error(request, error.message)
+        return redirect("runs:detail", run.pk)
+    if request.htmx:
+        response = HttpResponse(status=204)
+        response["HX-Trigger"] = json.dumps({"toast": {"text": done}})
+        return response
+    messages.success(request, done)
+    return redirect("runs:detail", run.pk)
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def pause(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    return _control(
+        request,
+        pk,
+        lambda run: pause_run(run=run, actor=request.actor),
+        "Pausing: steps under way finish first",
+    )
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def resume(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    return _control(request, pk, lambda run: resume_run(run=run, actor=request.actor), "The run goes on")
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def cancel(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    return _control(
+        request,
+        pk,
+        lambda run: cancel_run(run=run, actor=request.actor),
+        "Cancelled; what is finished is kept",
+    )
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def retry(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    model = request.POST.get("model", "").strip()[:120] or None
+    from_step = request.POST.get("from_step", "").strip()[:64] or None
+    return _control(
+        request,
+        pk,
+        lambda run: retry_run(run=run, actor=request.actor, from_step=from_step, model=model),
+        f"Trying again with {model}" if model else "Trying again",
+    )
+
+
+# --- result --------------------------------------------------------------------------------------
+
+
+@require_GET
+@tenant_required
+def output(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """The run's result as a file: `?format=md` or `json`; with `?step=KEY` that step's output."""
+    run = get_run(request, pk)
+    key = request.GET.get("step", "")
+    value = run.output
+    name = f"run-{run.number}-{slugify(run.workflow.name)}"
+    if key:
+        row = run.step_runs.filter(step_key=key, scope="", tenant_id=run.tenant_id).order_by("-round").first()
+        value = row.output if row is not None else None
+        name = f"{name}-{slugify(row.label)}" if row is not None else name
+    if value is None:
+        raise NotFound(NOT_FOUND)
+    whole = unpacked(value, run)
+    if request.GET.get("format") == "md":
+        body, kind, ending = output_view(whole).text, "text/markdown", "md"
+    else:
+        body, kind, ending = as_json(whole), "application/json", "json"
+    response = HttpResponse(body, content_type=f"{kind}; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name[:80]}.{ending}"'
+    return response

@@ -1,0 +1,51 @@
+// A gate: the button says whether the text was edited, and on a run's page the decision is sent without leaving it.
+stepwell.enliven("[data-gate-form]", (form) => {
+  const text = form.querySelector("[data-gate-text]");
+  const verb = form.querySelector("[data-gate-verb]");
+  const original = text?.defaultValue;
+  const say = () => {
+    if (verb) verb.textContent = text && text.value !== original ? verb.dataset.edited : verb.dataset.plain;
+  };
+  text?.addEventListener("input", say);
+  say();
+  // Choosing Edit goes straight to the text.
+  form.addEventListener("change", (event) => {
+    if (event.target.matches('[name="view"][value="edit"]')) text?.focus();
+  });
+
+  form.addEventListener("submit", async (event) => {
+    if (event.defaultPrevented || !document.querySelector("[data-run]")) return;
+    event.preventDefault();
+    const button = event.submitter;
+    button?.setAttribute("aria-busy", "true");
+    form.dataset.sent = "";
+    const body = new FormData(form, button);
+    try {
+      const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+      if (answer.status === 204) {
+        const told = answer.headers.get("HX-Trigger");
+        if (told) stepwell.toast(JSON.parse(told).toast.text);
+        return;
+      }
+      delete form.dataset.sent;
+      if ([403, 409, 422].includes(answer.status)) {
+        const template = document.createElement("template");
+        template.innerHTML = await answer.text();
+        const fresh = template.content.querySelector(".gate");
+        if (fresh) {
+          for (const field of fresh.querySelectorAll('input[name="csrfmiddlewaretoken"]')) field.value ||= body.get("csrfmiddlewaretoken");
+          const gate = form.closest(".gate");
+          if (gate?.isConnected) gate.replaceWith(fresh);
+          else document.getElementById("run-gate")?.append(fresh);
+          return;
+        }
+      }
+      location.reload();
+    } catch {
+      delete form.dataset.sent;
+      stepwell.toast("There is no connection. Nothing was decided; what you wrote is still here.", { kind: "bad" });
+    } finally {
+      button?.removeAttribute("aria-busy");
+    }
+  });
+});

@@ -1,0 +1,238 @@
+// The live page of a run: [data-run] opens a socket, puts fragments in their places and appends text as it is written.
+// What a person types, chose, opened or focused stays. stepwell.liveText(attempt) gives a text so far.
+(() => {
+  const FIRST_PAUSE = 500;
+  const LONGEST_PAUSE = 10000;
+  const LOST_AFTER = 3000;
+  const RELOAD_AFTER = 60000;
+  const QUIET = 25000;
+  const SUMMARY_EVERY = 10000;
+  const BOX_KEEPS = 4000;
+
+  // --- text ---------------------------------------------------------------------------------------
+  const texts = new Map();
+  const waiting = new Map();
+  let frame = 0;
+  stepwell.liveText = (attempt) => texts.get(attempt)?.text ?? "";
+
+  const lengthOf = (text) => {
+    let count = 0;
+    for (const _ of text) count += 1;
+    return count;
+  };
+  const nodeOf = (element) => {
+    if (!(element.firstChild instanceof Text) || element.childNodes.length > 1) element.replaceChildren(new Text(""));
+    return element.firstChild;
+  };
+  const flush = () => {
+    frame = 0;
+    for (const [attempt, added] of waiting) {
+      for (const words of document.querySelectorAll(`[data-live-text="${attempt}"] [data-live-words]`)) {
+        const node = nodeOf(words);
+        node.appendData(added);
+        // The box shows three lines; the panel holds everything.
+        if (node.length > BOX_KEEPS) node.deleteData(0, node.length - BOX_KEEPS / 2);
+      }
+      for (const full of document.querySelectorAll(`[data-live-full="${attempt}"]`)) nodeOf(full).appendData(added);
+    }
+    waiting.clear();
+  };
+  const addText = ({ a: attempt, o: offset, d: delta }) => {
+    const known = texts.get(attempt) ?? { text: "", length: 0, told: 0 };
+    texts.set(attempt, known);
+    const added = offset < known.length ? [...delta].slice(known.length - offset).join("") : delta;
+    if (offset > known.length || !added) return;
+    known.text += added;
+    known.length += lengthOf(added);
+    waiting.set(attempt, (waiting.get(attempt) ?? "") + added);
+    frame ||= requestAnimationFrame(flush);
+  };
+  // A box or panel that has just arrived begins with what is known.
+  stepwell.enliven("[data-live-text]", (box) => {
+    const words = box.querySelector("[data-live-words]");
+    if (words && !words.textContent) {
+      waiting.delete(box.dataset.liveText);
+      nodeOf(words).data = stepwell.liveText(box.dataset.liveText).slice(-BOX_KEEPS / 2);
+    }
+  });
+  stepwell.enliven("[data-live-full]", (full) => {
+    const text = stepwell.liveText(full.dataset.liveFull);
+    if (text.length >= full.textContent.length) nodeOf(full).data = text;
+  });
+
+  // --- fragments ------------------------------------------------------------------------------------
+  const token = () => {
+    try {
+      return JSON.parse(document.body.getAttribute("hx-headers:inherited"))["X-CSRFToken"];
+    } catch {
+      return "";
+    }
+  };
+  const parse = (html) => {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content.firstElementChild;
+  };
+  const placeOf = (element, root) => {
+    if (element.id && element !== root) return `#${CSS.escape(element.id)}`;
+    if (element.dataset?.stepLink) return `[data-step-link="${CSS.escape(element.dataset.stepLink)}"]`;
+    if (element.name) return `[name="${CSS.escape(element.name)}"]`;
+    return element.matches?.("button, summary, a") ? element.tagName.toLowerCase() : null;
+  };
+  const keep = (old, fresh) => {
+    for (const box of old.querySelectorAll("[data-live-text]")) {
+      const twin = fresh.querySelector(`[data-live-text="${box.dataset.liveText}"]`);
+      twin?.replaceWith(box);
+    }
+    old.querySelectorAll("details").forEach((one, n) => {
+      const twin = fresh.querySelectorAll("details")[n];
+      if (twin) twin.open = one.open;
+    });
+    for (const field of old.querySelectorAll("input[id], textarea[id]")) {
+      const twin = fresh.querySelector(`#${CSS.escape(field.id)}`);
+      if (twin && field.value !== field.defaultValue) twin.value = field.value;
+    }
+  };
+  const gatesOf = (root) => [...root.querySelectorAll("[data-gate]")];
+  const keepGates = (old, fresh) => {
+    for (const gate of gatesOf(old)) {
+      const twin = fresh.querySelector(`#${CSS.escape(gate.id)}`);
+      // The same question: whatever is written in it stays as it is.
+      if (twin && twin.dataset.gate === gate.dataset.gate) twin.replaceWith(gate);
+      else if (!twin) {
+        const said = gate.querySelector("[data-gate-comment]")?.value.trim();
+        const sent = gate.querySelector("form")?.hasAttribute("data-sent");
+        if (said && !sent) fresh.append(late(gate, said));
+      }
+    }
+  };
+  const late = (gate, said) => {
+    const note = document.createElement("div");
+    note.className = "note note--human";
+    note.setAttribute("role", "alert");
+    const words = document.createElement("div");
+    const headline = document.createElement("p");
+    const bold = document.createElement("b");
+    bold.textContent = `${gate.querySelector("h2")?.textContent ?? "This review"} was decided by somebody else.`;
+    headline.append(bold);
+    const comment = document.createElement("p");
+    comment.textContent = `Your comment was not sent: “${said}”`;
+    words.append(headline, comment);
+    const copy = document.createElement("button");
+    copy.type = "button";
+    copy.className = "btn btn--sm";
+    copy.dataset.copyText = said;
+    copy.textContent = "Copy it";
+    note.append(words, copy);
+    return note;
+  };
+
+  const put = ({ id, html }, flash) => {
+    const old = document.getElementById(id);
+    const fresh = parse(html);
+    if (!old || !fresh) return;
+    for (const field of fresh.querySelectorAll('input[name="csrfmiddlewaretoken"]')) field.value = token();
+    const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
+    const caret = focused && "selectionStart" in document.activeElement ? document.activeElement.selectionStart : null;
+    if (id === "run-gate") keepGates(old, fresh);
+    else keep(old, fresh);
+    const before = old.querySelector(".runstep")?.dataset.s;
+    const step = fresh.querySelector(".runstep");
+    if (old.querySelector(".runstep.is-selected")) step?.classList.add("is-selected");
+    if (flash && step && step.dataset.s !== before) step.classList.add("is-changed");
+    old.replaceWith(fresh);
+    if (focused && !fresh.contains(document.activeElement)) {
+      const target = fresh.querySelector(focused);
+      target?.focus({ preventScroll: true });
+      if (caret !== null && target?.setSelectionRange && target.type !== "email") target.setSelectionRange(caret, caret);
+    }
+  };
+
+  // --- the line -------------------------------------------------------------------------------------
+  stepwell.enliven("[data-run]", (page) => {
+    let socket;
+    let pause = FIRST_PAUSE;
+    let lostAt = 0;
+    let timers = [];
+    let heard = Date.now();
+    let first = true;
+    const pill = () => document.querySelector("[data-live-pill]");
+    const lostNote = page.querySelector("[data-live-lost]");
+
+    const show = (live) => {
+      const element = pill();
+      if (element) {
+        element.hidden = false;
+        element.toggleAttribute("data-lost", !live);
+        element.querySelector("[data-live-word]").textContent = live ? "Live" : "Reconnecting";
+      }
+      lostNote.hidden = live;
+      if (live) lostNote.querySelector("[data-live-reload]").hidden = true;
+    };
+    const found = () => {
+      timers.forEach(clearTimeout);
+      timers = [];
+      lostAt = 0;
+      pause = FIRST_PAUSE;
+      show(true);
+    };
+    const lost = () => {
+      if (lostAt) return;
+      lostAt = Date.now();
+      timers.push(setTimeout(() => show(false), LOST_AFTER));
+      timers.push(setTimeout(() => (lostNote.querySelector("[data-live-reload]").hidden = false), RELOAD_AFTER));
+    };
+    lostNote.querySelector("[data-live-reload]").addEventListener("click", () => location.reload());
+
+    const receive = (message) => {
+      if (message.a) return addText(message);
+      if (message.type !== "parts") return;
+      for (const part of message.parts) put(part, !first);
+      first = false;
+      page.dataset.runStamp = message.stamp;
+      page.dataset.runOver = message.over ? "yes" : "no";
+      document.title = `${message.title} · Stepwell`;
+      if (!lostAt) show(true);
+      if (message.say.length) stepwell.announce(message.say.join(". "));
+      document.dispatchEvent(new CustomEvent("run:changed"));
+    };
+    const open = () => {
+      const address = new URL(`/ws/runs/${page.dataset.run}/`, location.href);
+      address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+      address.searchParams.set("stamp", page.dataset.runStamp);
+      socket = new WebSocket(address);
+      socket.addEventListener("open", () => {
+        heard = Date.now();
+        found();
+      });
+      socket.addEventListener("message", (event) => {
+        heard = Date.now();
+        receive(JSON.parse(event.data));
+      });
+      socket.addEventListener("close", (event) => {
+        // Shown out: reloading says why, on a page of its own.
+        if (event.code === 4403) return location.reload();
+        lost();
+        setTimeout(open, pause * (0.75 + Math.random() / 2));
+        pause = Math.min(pause * 2, LONGEST_PAUSE);
+      });
+    };
+    // A line can be dead without anybody being told (sleep, a lost network): ask, and hang up when nothing comes.
+    setInterval(() => {
+      if (socket?.readyState !== WebSocket.OPEN) return;
+      if (Date.now() - heard > 2 * QUIET) socket.close();
+      else if (Date.now() - heard > QUIET) socket.send("ping");
+    }, QUIET / 5);
+    // Listeners hear how far a text is, not its words.
+    setInterval(() => {
+      for (const box of document.querySelectorAll("[data-live-text]")) {
+        const known = texts.get(box.dataset.liveText);
+        const name = box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+        if (!known || !name || known.told === known.length) continue;
+        known.told = known.length;
+        stepwell.announce(`${name} is writing, ${known.text.trim().split(/\s+/).length} words so far`);
+      }
+    }, SUMMARY_EVERY);
+    open();
+  });
+})();

@@ -1,0 +1,105 @@
+// The inspector: [data-step-link] loads its step into #panel, keeps the chosen tab, and [ and ] go to the next step.
+// Buttons of [data-run-form] send without leaving the page; without script links and forms work as they stand.
+(() => {
+  const panel = () => document.getElementById("panel");
+  const shown = () => panel()?.querySelector("[data-panel-of]")?.dataset.panelOf ?? "";
+  const linkOf = (key) => document.querySelector(`#run-flow [data-step-link="${CSS.escape(key)}"]`);
+  const tabOf = () => panel().querySelector('[role="tab"][aria-selected="true"]')?.id.replace(/^step-|-tab$/g, "") ?? "output";
+  let asked = 0;
+  let revision = "";
+
+  const mark = (key) => {
+    for (const row of document.querySelectorAll(".runstep.is-selected")) row.classList.remove("is-selected");
+    document.querySelectorAll("[data-step-link][aria-current]").forEach((link) => link.removeAttribute("aria-current"));
+    const link = linkOf(key);
+    link?.closest(".runstep")?.classList.add("is-selected");
+    link?.setAttribute("aria-current", "true");
+    revision = link?.closest("[data-row]")?.dataset.revision ?? "";
+  };
+  const load = async (key, tab) => {
+    const link = linkOf(key);
+    if (!link) return;
+    const number = ++asked;
+    const side = panel();
+    const top = shown() === key ? side.querySelector(".insp__body:not([hidden])")?.scrollTop : 0;
+    try {
+      const answer = await fetch(`${link.dataset.panelUrl}?tab=${tab}`, { headers: { "HX-Request": "true" } });
+      if (number !== asked) return;
+      if (!answer.ok) throw new Error(answer.status);
+      side.innerHTML = await answer.text();
+      const body = side.querySelector(".insp__body:not([hidden])");
+      if (top && body && !body.matches("[data-follow]")) body.scrollTop = top;
+    } catch {
+      if (number === asked) stepwell.toast("The step could not be loaded. Try again in a moment.", { kind: "bad" });
+    }
+  };
+  const address = (key) => {
+    const url = new URL(location.href);
+    if (key) url.searchParams.set("step", key);
+    else url.searchParams.delete("step");
+    url.hash = "";
+    history.replaceState(null, "", url);
+  };
+  const choose = (key) => {
+    mark(key);
+    address(key);
+    return load(key, shown() ? tabOf() : "output");
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("#run-flow [data-step-link]");
+    if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey && event.button === 0) {
+      event.preventDefault();
+      choose(link.dataset.stepLink);
+    } else if (event.target.closest("[data-panel-close]")) {
+      mark("");
+      address("");
+    }
+  });
+  document.addEventListener("run:changed", () => {
+    const key = shown();
+    if (!key || key === "input") return;
+    const row = linkOf(key)?.closest("[data-row]");
+    row?.querySelector(".runstep")?.classList.add("is-selected");
+    if (row && row.dataset.revision !== revision) {
+      revision = row.dataset.revision;
+      load(key, tabOf());
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || stepwell.typing(event)) return;
+    if (document.body.dataset.singleKeys === "off" || document.querySelector("dialog[open]")) return;
+    const links = [...document.querySelectorAll("#run-flow [data-row] [data-step-link]")].filter((link) => link.offsetParent);
+    if (event.key === "[" || event.key === "]") {
+      const now = links.findIndex((link) => link.dataset.stepLink === shown());
+      const next = links[Math.max(0, Math.min(links.length - 1, now + (event.key === "]" ? 1 : -1)))];
+      next?.click();
+      next?.scrollIntoView({ block: "nearest" });
+      event.preventDefault();
+    } else if (/^[1-5]$/.test(event.key)) {
+      panel()?.querySelectorAll('[role="tab"]')[Number(event.key) - 1]?.click();
+    }
+  });
+  // Controls: the socket brings what they change, so the page need not load anew.
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !form.matches("[data-run-form]")) return;
+    event.preventDefault();
+    const button = event.submitter ?? form.querySelector("button");
+    button?.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { "HX-Request": "true" } });
+      const told = answer.headers.get("HX-Trigger");
+      if (answer.status === 204) stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
+      else if (answer.status === 401 || answer.redirected) location.reload();
+      else stepwell.toast(answer.headers.get("content-type")?.startsWith("text/plain") ? await answer.text() : "That did not work. Reload the page and try again.", { kind: "bad" });
+    } catch {
+      stepwell.toast("There is no connection. Nothing was changed.", { kind: "bad" });
+    } finally {
+      button?.removeAttribute("aria-busy");
+    }
+  });
+  stepwell.enliven("[data-run]", () => {
+    if (shown()) mark(shown());
+  });
+})();
