@@ -12,6 +12,9 @@ from runs.models import Run
 
 # A run that was rung gets this long until it is rung again.
 PATIENCE = timedelta(seconds=10)
+DUE_AND_FREE = Q(wake_at__lte=Now()) & (
+    Q(lease_token="") | Q(lease_until__isnull=True) | Q(lease_until__lte=Now())
+)
 
 
 def ring_due_runs(limit: int = 200) -> int:
@@ -20,7 +23,8 @@ def ring_due_runs(limit: int = 200) -> int:
     1. Due and free by the database's clock, so that keepers on other machines agree.
     2. Tenants take turns, those with few runs being driven first: a tenant's n-th due run stands behind everybody
        whose driven runs plus place in their own line are fewer.
-    3. Each is taken by moving `wake_at` from the value seen; a keeper that finds it moved leaves it alone.
+    3. Each is taken by one UPDATE that moves `wake_at` on if the run is still due and free. (Not "if wake_at is what
+       I saw": SQLite keeps times as text, and the same moment has several spellings.)
     """
     driven = dict(
         Run.objects.filter(wake_at__isnull=False, lease_until__gt=Now())
@@ -30,8 +34,7 @@ def ring_due_runs(limit: int = 200) -> int:
         .annotate(count=Count("id"))
     )
     due = (
-        Run.objects.filter(wake_at__lte=Now())
-        .filter(Q(lease_token="") | Q(lease_until__isnull=True) | Q(lease_until__lte=Now()))
+        Run.objects.filter(DUE_AND_FREE)
         .annotate(
             turn=Window(RowNumber(), partition_by="tenant_id", order_by="wake_at")
             + Case(
@@ -41,11 +44,11 @@ def ring_due_runs(limit: int = 200) -> int:
             )
         )
         .order_by("turn", F("wake_at"))
-        .values_list("id", "wake_at")[:limit]
+        .values_list("id", flat=True)[:limit]
     )
     rung = 0
-    for run_id, wake_at in due:
-        if Run.objects.filter(id=run_id, wake_at=wake_at).update(wake_at=Now() + PATIENCE):
+    for run_id in due:
+        if Run.objects.filter(DUE_AND_FREE, id=run_id).update(wake_at=Now() + PATIENCE):
             queue.ring(run_id)
             rung += 1
     return rung

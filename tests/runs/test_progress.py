@@ -21,6 +21,11 @@ RUN, TENANT, STEP = uuid4(), uuid4(), uuid4()
 
 async def told(group: str, until: int) -> list[dict[str, Any]]:
     """What the group hears while somebody calls, up to and with this seq."""
+
+    def change_often() -> None:
+        for seq in range(1, until + 1):
+            progress.run_changed(RUN, TENANT, seq)
+
     layer = get_channel_layer()
     channel = await layer.new_channel()
     await layer.group_add(group, channel)
@@ -36,7 +41,9 @@ async def told(group: str, until: int) -> list[dict[str, Any]]:
         await layer.flush()
 
 
-@pytest.mark.parametrize("group", [progress.run_group(RUN), progress.tenant_runs_group(TENANT)], ids=["run", "tenant"])
+@pytest.mark.parametrize(
+    "group", [progress.run_group(RUN), progress.tenant_runs_group(TENANT)], ids=["run", "tenant"]
+)
 async def test_a_burst_of_changes_becomes_few_messages_and_the_last_one_is_among_them(group: str) -> None:
     heard = await told(group, until=2_000)
     assert heard[-1] == {"type": "run.changed", "run": str(RUN), "seq": 2_000}

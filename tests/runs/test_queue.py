@@ -15,7 +15,7 @@ RUN = uuid4()
 
 
 def waiting(redis: Redis) -> list[str]:
-    return redis.lrange("rq:queue:runs", 0, -1)
+    return [str(job_id) for job_id in redis.lrange("rq:queue:runs", 0, -1)]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from rq import Queue, Worker
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
 
-from runs import jobs
+from runs.services import serve_queue
 from tests.support.jobs import OwnRedis, command, eventually, said, stop
 
 pytestmark = pytest.mark.crash
@@ -172,8 +172,9 @@ def test_the_job_of_a_killed_worker_is_moved_to_the_failed_ones(
     worker.wait()
     registry = StartedJobRegistry(queue=queue)
     # As if the time without a heartbeat had passed.
-    queue.connection.zadd(registry.key, dict.fromkeys(queue.connection.zrange(registry.key, 0, -1), 1))
-    jobs.tidy(queue)
+    for job_id, execution_id in registry.get_job_and_execution_ids():
+        queue.connection.zadd(registry.key, {f"{job_id}:{execution_id}": 1})
+    serve_queue.tidy(queue)
     assert registry.get_job_ids() == []
     assert len(FailedJobRegistry(queue=queue).get_job_ids()) == 1
 
@@ -184,10 +185,10 @@ def test_a_doorbell_that_a_killed_worker_had_in_hand_goes_back_into_the_queue(
     put(queue, "fail")
     job_id = queue.job_ids[0]
     queue.connection.lmove(queue.key, queue.intermediate_queue_key)
-    jobs.tidy(queue)
+    serve_queue.tidy(queue)
     assert queue.job_ids == []
     queue.connection.set(queue.intermediate_queue.get_first_seen_key(job_id), "1.0")
-    jobs.tidy(queue)
+    serve_queue.tidy(queue)
     assert queue.job_ids == [job_id]
     assert queue.intermediate_queue.get_job_ids() == []
 
@@ -195,13 +196,14 @@ def test_a_doorbell_that_a_killed_worker_had_in_hand_goes_back_into_the_queue(
 def test_a_heartbeat_tells_a_redis_that_forgot_the_worker_and_keeps_its_job_alive(
     redis: Redis,
 ) -> None:
-    thread = jobs.JobThread("here.1.01", ["runs"], threading.Event())
+    thread = serve_queue.JobThread("here.1.01", ["runs"], threading.Event())
     queue = Queue("runs", connection=thread.connection, serializer=JSONSerializer)
     put(queue, "fail")
     thread.job = queue.jobs[0]
     thread.prepare_execution(thread.job)
     registry = StartedJobRegistry(queue=queue)
-    redis.zadd(registry.key, dict.fromkeys(redis.zrange(registry.key, 0, -1), 1))
+    for entry in redis.zrange(registry.key, 0, -1):
+        redis.zadd(registry.key, {str(entry): 1})
     redis.delete(thread.key)
     thread.pulse(thread.connection)
     assert redis.hget(thread.key, "state") == "busy"

@@ -14,6 +14,7 @@ from django.db import close_old_connections, connections
 
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.ring_runs import ring_due_runs
+from runs.services.serve_queue import keep_connections_open
 from workflows.lib.stopping import StopSignal
 
 log = structlog.get_logger(__name__)
@@ -42,6 +43,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         every = min(max(options["every"], 0.05), 2.0)
+        keep_connections_open()
         with StopSignal() as stop:
             keep(
                 [
@@ -56,10 +58,6 @@ class Command(BaseCommand):
 
 def keep(duties: list[Duty], stop: StopSignal, *, rest_s: float) -> None:
     """Do each duty when its time has come, until told to stop. A duty that fails is tried again, later each time."""
-    # A dropped connection is noticed before the next use, and kept otherwise.
-    for alias in connections:
-        connections.settings[alias]["CONN_MAX_AGE"] = 300
-        connections.settings[alias]["CONN_HEALTH_CHECKS"] = True
     log.info("keeper_started")
     failures = 0
     pause = 0.0
@@ -68,8 +66,8 @@ def keep(duties: list[Duty], stop: StopSignal, *, rest_s: float) -> None:
         for duty in duties:
             if stop.is_set or time.monotonic() < duty.next_at:
                 continue
-            close_old_connections()
             try:
+                close_old_connections()
                 count = duty.do()
             except Exception as error:
                 # The database is away, busy or being moved. The keeper stays: nobody else would wake the runs.

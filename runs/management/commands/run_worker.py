@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from runs import jobs
+from runs.services import serve_queue
 from workflows.lib.stopping import StopSignal
 
 
@@ -34,8 +34,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with StopSignal() as stop:
-            jobs.preload()
-            jobs.ThreadPoolWorker(
+            serve_queue.preload()
+            serve_queue.ThreadPoolWorker(
                 options["queues"].split(","), threads=options["threads"], grace_s=options["grace"]
             ).run(stop)
         # Whatever still runs is to be done again by somebody else; waiting for its thread would keep us here.
