@@ -40,10 +40,9 @@ async def heard(box: asyncio.Queue[Any]) -> Any:
 
 
 async def subscriptions(redis: Redis) -> dict[str, int]:
-    return {
-        channel.decode(): count
-        for channel, count in await redis.pubsub_numsub(text_channel(RUN), hub.OWN_CHANNEL)
-    }
+    channels = (text_channel(RUN), hub.OWN_CHANNEL)
+    counts = await redis.pubsub_numsub(*channels)
+    return {channel: int(count) for channel, (_, count) in zip(channels, counts, strict=True)}
 
 
 async def until(redis: Redis, expected: dict[str, int]) -> None:
