@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.types import ModelCheck
-from workflows.definition.validation import semantic_problems
+from workflows.definition.validation import validate
 from workflows.lib.errors import Invalid, Problem
 from workflows.models import Workflow
 from workflows.services.drafts import compile_draft
@@ -17,7 +17,7 @@ from workflows.tenancy.models import Tenant
 def problems_of(workflow: Workflow, definition: Definition | None = None) -> tuple[Problem, ...]:
     """Every problem of the draft, errors and warnings, in the order of its steps; `definition` spares reading it."""
     definition = compile_draft(workflow) if definition is None else definition
-    return semantic_problems(definition, CATALOG, models=models_of(workflow.tenant))
+    return validate(definition, CATALOG, models=models_of(workflow.tenant))
 
 
 def models_of(tenant: Tenant) -> ModelCheck:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from workflows.definition.schema import canonical_json, content_hash
-from workflows.definition.validation import semantic_problems
+from workflows.definition.validation import validate
 from workflows.lib.errors import Conflict, Invalid, NotFound, Problem
 from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
@@ -54,7 +54,7 @@ def version_for_run(*, workflow: Workflow, actor: Actor, version: Wanted = None)
 
 def _of_draft(workflow: Workflow, actor: Actor) -> WorkflowVersion:
     definition = compile_draft(workflow)
-    refuse_errors(semantic_problems(definition, CATALOG, models=models_of(actor.tenant)), "be run")
+    refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be run")
     digest = content_hash(definition)
     frozen, _ = WorkflowVersion.objects.get_or_create(
         workflow=workflow,

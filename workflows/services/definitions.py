@@ -10,7 +10,7 @@ from typing import Final
 from workflows.definition.graph import Definition
 from workflows.definition.schema import from_stored
 from workflows.definition.types import TypeCatalog
-from workflows.definition.validation import semantic_problems
+from workflows.definition.validation import validate
 from workflows.lib.errors import Problem
 from workflows.models import WorkflowVersion
 from workflows.steps.catalog import CATALOG
@@ -52,7 +52,7 @@ def known_problems(
         if content_hash in _problems:
             _problems.move_to_end(content_hash)
             return _problems[content_hash]
-    found = semantic_problems(definition, catalog)
+    found = validate(definition, catalog)
     with _lock:
         _problems[content_hash] = found
         while len(_problems) > MOST_KEPT:

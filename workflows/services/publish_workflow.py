@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 
 from workflows.definition.schema import canonical_json, content_hash
-from workflows.definition.validation import semantic_problems
+from workflows.definition.validation import validate
 from workflows.lib.errors import Conflict
 from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
@@ -27,7 +27,7 @@ def publish_workflow(
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
         definition = definition_of(read_rows(workflow), workflow.settings)
-        refuse_errors(semantic_problems(definition, CATALOG, models=models_of(actor.tenant)), "be published")
+        refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be published")
         digest = content_hash(definition)
         latest = WorkflowVersion.objects.filter(workflow=workflow, number=workflow.latest_version).first()
         if latest is not None and latest.content_hash == digest:
