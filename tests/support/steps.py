@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import ChatAnswer, ChatRequest
 from workflows.steps import registry
-from workflows.steps.base import Completed, ExecutionKind, Outcome, RunFacts, StepContext
+from workflows.steps.base import Completed, ExecutionKind, Outcome, RunFacts, StepContext, StepType
 from workflows.steps.catalog import clean_config, is_structural
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -48,7 +49,7 @@ def context(
     kind = registry.get(type)
     cleaned, problems = clean_config(kind, config or {})
     assert not [problem for problem in problems if is_structural(problem)], problems
-    return StepContext(
+    made = StepContext(
         step=StepDef(key="s_1", type=kind.name, label=label, config=cleaned),
         scope=Scope(previous=previous, **scope),
         previous=previous,
@@ -56,8 +57,8 @@ def context(
         run=RunFacts(id="run-1", started_at=NOW, yolo=yolo),
         idempotency_key="run-1.s_1.0",
         arrived=arrived,
-        **({"chat": chat} if chat else {}),
     )
+    return replace(made, chat=chat) if chat else made
 
 
 def execute(type: str, config: JSONObject | None = None, **more: Any) -> Outcome:
@@ -65,8 +66,12 @@ def execute(type: str, config: JSONObject | None = None, **more: Any) -> Outcome
     given = context(type, config, **more)
     kind = registry.get(type)
     if kind.kind(given.config) is ExecutionKind.ASYNC:
-        return asyncio.run(kind.execute_async(given))  # type: ignore[arg-type]
+        return asyncio.run(_started(kind, given))
     return kind.execute(given)
+
+
+async def _started(kind: StepType, given: StepContext) -> Outcome:
+    return await kind.execute_async(given)
 
 
 def run(type: str, config: JSONObject | None = None, **more: Any) -> Completed:

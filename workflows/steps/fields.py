@@ -102,9 +102,9 @@ class ConfigField(forms.Field):
 
     def read(self, raw: Any) -> JSONValue:
         """Raw JSON, or what `from_post` gave, as the canonical value. Raises WrongType."""
-        if isinstance(raw, bool | dict | list):
+        if not isinstance(raw, str):
             raise WrongType("text")
-        return str(raw)
+        return raw
 
     def faults(self, value: JSONValue) -> Iterator[tuple[str, str, str | None]]:
         """(code, sentence, fix) of what is wrong with a canonical value that has the right type."""
@@ -196,8 +196,8 @@ class ExpressionField(ConfigField):
 
     def read(self, raw: Any) -> JSONValue:
         # A bare number or truth value is an expression too.
-        if isinstance(raw, bool):
-            return "true" if raw else "false"
+        if isinstance(raw, bool | int | float):
+            return json.dumps(raw)
         return str(super().read(raw)).strip()
 
     def expressions(self, value: JSONValue) -> Iterator[tuple[str, str]]:

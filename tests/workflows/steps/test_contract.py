@@ -21,7 +21,7 @@ from workflows.steps.base import (
     WaitUntil,
 )
 from workflows.steps.catalog import CATALOG, clean_config, clean_posted, is_structural
-from workflows.steps.fields import ConfigField, config_fields, filled
+from workflows.steps.fields import ConfigField, config_fields, filled, without_defaults
 from workflows.steps.values import check_output
 
 TYPES = registry.all_types()
@@ -37,7 +37,9 @@ TEXT = (
 # The least settings with which a type does its work.
 WORKING: dict[str, dict[str, Any]] = {
     "llm": {"prompt": "Say it again: {{previous}}"},
-    "tag_category": {"categories": [{"name": "Water", "terms": ["well", "pump"]}, {"name": "Fire", "terms": ["flame"]}]},
+    "tag_category": {
+        "categories": [{"name": "Water", "terms": ["well", "pump"]}, {"name": "Fire", "terms": ["flame"]}]
+    },
     "transform": {"expression": "previous.content"},
     "condition": {"expression": "true"},
     "filter": {"condition": "true"},
@@ -97,7 +99,7 @@ def test_cleaning_a_config_twice_changes_nothing(kind: StepType):
 def test_an_empty_posted_form_keeps_the_old_config(kind: StepType):
     old, _ = clean_config(kind, WORKING.get(kind.name, {}))
     config, problems = clean_posted(kind, QueryDict(""), old=old)
-    assert config == {name: value for name, value in old.items() if value != kind.ConfigForm.base_fields[name].default}
+    assert config == without_defaults(kind.ConfigForm, old)
     assert problems == ()
 
 
@@ -119,7 +121,9 @@ def test_characters_that_no_text_may_have_are_refused(kind: StepType):
     for name in config_fields(kind.ConfigForm):
         for bad in ("a\x00b", "a\ud800b"):
             config, problems = clean_config(kind, {name: bad})
-            assert [(problem.code, problem.field) for problem in problems if is_structural(problem)] == [("bad_text", name)]
+            assert [(problem.code, problem.field) for problem in problems if is_structural(problem)] == [
+                ("bad_text", name)
+            ]
             assert name not in config
 
 
@@ -164,7 +168,12 @@ def test_it_is_async_only_where_it_waits_for_a_model(kind: StepType):
 def test_an_empty_text_is_an_error_that_names_the_field(name, empty):
     for method in ("built_in", "model"):
         with pytest.raises(StepError) as caught:
-            execute(name, {**WORKING.get(name, {}), "method": method}, previous={"content": empty}, chat=FakeChat("x"))
+            execute(
+                name,
+                {**WORKING.get(name, {}), "method": method},
+                previous={"content": empty},
+                chat=FakeChat("x"),
+            )
         assert (caught.value.info.code, caught.value.info.field) == ("empty_input", "text")
 
 
@@ -194,16 +203,26 @@ def test_the_catalog_is_what_the_graph_asks_for():
 
 def test_the_catalog_finds_and_rewrites_every_text():
     config = {
-        "variables": {"a": "{{steps.Old.content}}", "b": "= steps.Old.score * 2", "c": {"d": ["{{input.x}}"]}, "e": 4},
+        "variables": {
+            "a": "{{steps.Old.content}}",
+            "b": "= steps.Old.score * 2",
+            "c": {"d": ["{{input.x}}"]},
+            "e": 4,
+        },
     }
     step = StepDef("s", "set_variable", "Set", config=config)
-    assert list(CATALOG.templates(step)) == [("variables.a", "{{steps.Old.content}}"), ("variables.c.d[0]", "{{input.x}}")]
+    assert list(CATALOG.templates(step)) == [
+        ("variables.a", "{{steps.Old.content}}"),
+        ("variables.c.d[0]", "{{input.x}}"),
+    ]
     assert list(CATALOG.expressions(step)) == [("variables.b", "steps.Old.score * 2")]
-    changed = CATALOG.rewrite(step, lambda text: text.replace("Old", "New"), lambda text: text.replace("Old", "Newer"))
+    changed = CATALOG.rewrite(
+        step, lambda text: text.replace("Old", "New"), lambda text: text.replace("Old", "Newer")
+    )
     assert changed.config["variables"] == {
         "a": "{{steps.New.content}}", "b": "= steps.Newer.score * 2", "c": {"d": ["{{input.x}}"]}, "e": 4,
     }  # fmt: skip
-    assert list(CATALOG.sets_variables(step))[0] == ("variables.a", "a")
+    assert next(iter(CATALOG.sets_variables(step))) == ("variables.a", "a")
 
 
 def test_a_default_text_counts_as_a_text():

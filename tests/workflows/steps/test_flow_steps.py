@@ -11,7 +11,10 @@ from workflows.steps.base import Completed, EndRun, ReviewRequest, StepError, Wa
 from workflows.steps.catalog import CATALOG, clean_config
 
 LEAD = {"name": "Ana", "score": 82, "country": "PT", "tags": ["hot", "new"], "spent": 12.5}
-ROWS = [{"field": "input.score", "operator": ">", "value": 70}, {"field": "input.country", "operator": "equals", "value": "PT"}]
+ROWS = [
+    {"field": "input.score", "operator": ">", "value": 70},
+    {"field": "input.country", "operator": "equals", "value": "PT"},
+]
 
 
 def ports(type: str, config: dict) -> list[str]:
@@ -20,7 +23,7 @@ def ports(type: str, config: dict) -> list[str]:
 
 
 def problems(type: str, config: dict) -> list[tuple[str, str | None]]:
-    clean, found = clean_config(registry.get(type), config)
+    clean, _ = clean_config(registry.get(type), config)
     return [(problem.code, problem.field) for problem in CATALOG.check(StepDef("s", type, "S", config=clean))]
 
 
@@ -28,7 +31,11 @@ def problems(type: str, config: dict) -> list[tuple[str, str | None]]:
 
 
 def test_start_gives_the_input_with_its_only_text_as_content():
-    assert run("start", input={"text": "Hello", "n": 3}).output == {"text": "Hello", "n": 3, "content": "Hello"}
+    assert run("start", input={"text": "Hello", "n": 3}).output == {
+        "text": "Hello",
+        "n": 3,
+        "content": "Hello",
+    }
 
 
 def test_start_gives_several_inputs_as_json_and_a_main_field_when_told():
@@ -52,7 +59,9 @@ def test_end_gives_the_output_before_or_what_it_is_told():
     assert run("end", previous=before).output == before
     assert run("end", {"template": "It is {{previous}}"}, previous=before).output == {"content": "It is Text"}
     assert run("end", {"expression": "previous.score * 2"}, previous=before).output == {"content": 8}
-    output = run("end", {"fields": {"a": "{{previous.score}}", "b": "= previous.score + 1"}}, previous=before).output
+    output = run(
+        "end", {"fields": {"a": "{{previous.score}}", "b": "= previous.score + 1"}}, previous=before
+    ).output
     assert (output["a"], output["b"]) == (4, 5)
     assert ports("end", {}) == []
 
@@ -94,7 +103,9 @@ def test_faults_of_texts_name_the_field_and_the_reference():
 
 
 def test_values_are_never_read_as_templates_again():
-    output = run("transform", {"template": "{{input.x}}"}, input={"x": "{{input.secret}}", "secret": "s"}).output
+    output = run(
+        "transform", {"template": "{{input.x}}"}, input={"x": "{{input.secret}}", "secret": "s"}
+    ).output
     assert output["content"] == "{{input.secret}}"
 
 
@@ -117,17 +128,29 @@ def test_a_single_case_without_a_name_goes_by_true_or_false():
 
 def test_rows_hold_all_or_any():
     for match, score, port in (("all", 60, "false"), ("any", 60, "true"), ("all", 80, "true")):
-        done = run("condition", {"cases": [{"match": match, "rows": ROWS}]}, previous={"content": ""}, input=LEAD | {"score": score})
+        done = run(
+            "condition",
+            {"cases": [{"match": match, "rows": ROWS}]},
+            previous={"content": ""},
+            input=LEAD | {"score": score},
+        )
         assert done.port == port
 
 
 def test_the_first_case_that_holds_is_taken():
     cases = [
         {"name": "Hot", "expression": "input.score > 80"},
-        {"name": "Warm", "port": "warm", "rows": [{"field": "{{input.score}}", "operator": "greater", "value": 50}]},
+        {
+            "name": "Warm",
+            "port": "warm",
+            "rows": [{"field": "{{input.score}}", "operator": "greater", "value": 50}],
+        },
     ]
     assert ports("condition", {"cases": cases}) == ["Hot", "warm", "else"]
-    taken = [run("condition", {"cases": cases}, previous={"content": ""}, input={"score": n}).port for n in (90, 60, 10)]
+    taken = [
+        run("condition", {"cases": cases}, previous={"content": ""}, input={"score": n}).port
+        for n in (90, 60, 10)
+    ]
     assert taken == ["Hot", "warm", "else"]
 
 
@@ -161,7 +184,10 @@ def test_a_case_that_cannot_be_asked_is_an_error_and_no_way_out():
 
 def test_conditions_are_said_in_words_and_given_to_the_checks():
     clean, _ = clean_config(registry.get("condition"), {"cases": [{"rows": ROWS}]})
-    assert registry.get("condition").summary(clean) == "If input.score is greater than 70 and input.country equals “PT”"
+    assert (
+        registry.get("condition").summary(clean)
+        == "If input.score is greater than 70 and input.country equals “PT”"
+    )
     step = StepDef("s", "condition", "S", config=clean)
     assert list(CATALOG.expressions(step)) == [
         ("cases[0].rows[0]", "input.score > 70"),
@@ -179,7 +205,9 @@ def test_a_filter_lets_through_or_ends_the_run_completed():
     assert run("filter", config, previous={"content": "x"}, input={"score": 3}).output == {"content": "x"}
     ended = execute("filter", config, previous={"content": "x"}, input=LEAD, label="Cheap only")
     assert ended == EndRun({"content": "x"}, "“Cheap only” does not hold: input.score is less than 50.")
-    said = execute("filter", {**config, "reason": "{{input.name}} is out"}, previous={"content": "x"}, input=LEAD)
+    said = execute(
+        "filter", {**config, "reason": "{{input.name}} is out"}, previous={"content": "x"}, input=LEAD
+    )
     assert isinstance(said, EndRun)
     assert said.reason == "Ana is out"
 
@@ -199,7 +227,11 @@ def merged(config: dict) -> dict:
 
 
 def test_merge_makes_an_object_a_list_a_text_or_an_expression():
-    assert merged({}) == {"Research": {"content": "R", "n": 1}, "Price it": {"content": "P"}, "content": "R\n\nP"}
+    assert merged({}) == {
+        "Research": {"content": "R", "n": 1},
+        "Price it": {"content": "P"},
+        "content": "R\n\nP",
+    }
     assert merged({"mode": "list"}) == {"items": ["R", "P"], "content": "R\n\nP"}
     assert merged({"mode": "text"}) == {"content": "R\n\nP"}
     assert merged({"mode": "text", "separator": r"\n--\n"}) == {"content": "R\n--\nP"}
@@ -224,9 +256,9 @@ def test_variables_are_set_with_their_types_and_the_input_passes():
     )
     assert done.variables == {"total": 83, "who": "Dear Ana", "tags": ["hot", "new"]}
     assert done.output == {"content": "x"}
-    assert run("set_variable", {"name": "n", "value": "{{input.score}}"}, previous={"content": ""}, input=LEAD).variables == {
-        "n": 82
-    }
+    assert run(
+        "set_variable", {"name": "n", "value": "{{input.score}}"}, previous={"content": ""}, input=LEAD
+    ).variables == {"n": 82}
     assert problems("set_variable", {"variables": {"no name": "x"}}) == [("bad_name", "variables")]
 
 
@@ -304,8 +336,20 @@ def test_a_review_asks_what_its_settings_say():
         assignees=("user:ana@example.com", "role:admin", "role:reviewer"),
         quorum=2,
         bar_starter=True,
-        fields=({"name": "how_sure", "label": "How sure?", "type": "choice", "required": True, "options": ["low", "high"]},),
-        buttons=(("approve", "Send it", "approved"), ("reject", "Reject", "rejected"), ("ask_again", "Ask again", "ask_again")),
+        fields=(
+            {
+                "name": "how_sure",
+                "label": "How sure?",
+                "type": "choice",
+                "required": True,
+                "options": ["low", "high"],
+            },
+        ),
+        buttons=(
+            ("approve", "Send it", "approved"),
+            ("reject", "Reject", "rejected"),
+            ("ask_again", "Ask again", "ask_again"),
+        ),
         due_at=NOW + timedelta(days=2),
         default_decision="reject",
     )
@@ -326,13 +370,23 @@ def test_a_gate_at_the_start_shows_the_input():
 def test_in_a_yolo_run_a_gate_approves_itself_and_says_so():
     done = run("review", {}, previous={"content": "Draft"}, yolo=True)
     assert done.port == "approved"
-    assert done.output == {"content": "Draft", "decision": "approve", "comment": "", "fields": {}, "original": "Draft"}
+    assert done.output == {
+        "content": "Draft",
+        "decision": "approve",
+        "comment": "",
+        "fields": {},
+        "original": "Draft",
+    }
     assert "YOLO" in done.notes
 
 
 def test_more_buttons_are_more_ways_out():
     assert ports("review", {}) == ["approved", "rejected"]
-    assert ports("review", {"buttons": [{"label": "Later", "port": "later"}]}) == ["approved", "rejected", "later"]
+    assert ports("review", {"buttons": [{"label": "Later", "port": "later"}]}) == [
+        "approved",
+        "rejected",
+        "later",
+    ]
 
 
 @pytest.mark.parametrize(

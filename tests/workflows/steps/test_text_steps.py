@@ -60,7 +60,9 @@ def test_every_sentence_of_the_summary_stands_in_the_text_and_it_is_shorter(rank
 
 def test_abbreviations_do_not_cut_a_sentence():
     sentences = run("summarize", {"share": 90}, previous={"content": ARTICLE}).output["sentences"]
-    assert any(sentence.startswith("Dr. Mehta, who") and sentence.endswith("alike.") for sentence in sentences)
+    assert any(
+        sentence.startswith("Dr. Mehta, who") and sentence.endswith("alike.") for sentence in sentences
+    )
     assert any("e.g. in Patan" in sentence for sentence in sentences)
 
 
@@ -116,8 +118,8 @@ def test_a_very_long_text_is_summarized_in_blocks():
 def test_whatever_the_text_no_sentence_is_made_up(text):
     try:
         output = run("summarize", {"sentences": 3, "language": "en"}, previous={"content": text}).output
-    except StepError as error:
-        assert error.info.code == "empty_input"
+    except StepError:
+        assert not re.search(r"\w", text), "only a text without a word has none"
         return
     assert output["sentences"]
     assert all(sentence in text for sentence in output["sentences"])
@@ -139,7 +141,10 @@ def test_every_keyword_occurs_in_the_text():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_number_of_keywords_is_kept(count):
-    assert len(run("extract_keywords", {"count": count}, previous={"content": ARTICLE}).output["keywords"]) == count
+    assert (
+        len(run("extract_keywords", {"count": count}, previous={"content": ARTICLE}).output["keywords"])
+        == count
+    )
 
 
 def test_the_longest_phrase_is_kept():
@@ -165,8 +170,8 @@ def test_a_text_without_a_word_is_an_error():
 def test_whatever_the_text_no_keyword_is_made_up(text):
     try:
         output = run("extract_keywords", {"language": "en"}, previous={"content": text}).output
-    except StepError as error:
-        assert error.info.code == "empty_input"
+    except StepError:
+        assert not re.search(r"\w", text), "only a text without a word has none"
         return
     assert all(word in text for word in output["keywords"])
 
@@ -206,10 +211,19 @@ def test_the_fallback_is_taken_when_nothing_matches():
 
 @pytest.mark.parametrize(
     "written",
-    [["A", "B"], {"A": ["x"], "B": "y, z"}, "A: x\nB: y, z", '["A", "B"]', [{"name": "A", "terms": "x, y"}, "B"]],
+    [
+        ["A", "B"],
+        {"A": ["x"], "B": "y, z"},
+        "A: x\nB: y, z",
+        '["A", "B"]',
+        [{"name": "A", "terms": "x, y"}, "B"],
+    ],
 )
 def test_categories_may_be_written_in_many_ways(written):
-    assert run("tag_category", {"categories": written}, previous={"content": "x y"}).output["category"] in ("A", "B")
+    assert run("tag_category", {"categories": written}, previous={"content": "x y"}).output["category"] in (
+        "A",
+        "B",
+    )
 
 
 # --- clean ---
@@ -220,7 +234,11 @@ def test_categories_may_be_written_in_many_ways(written):
     [
         ({}, "schÃ¶n  und\tgut", "schön und gut"),
         ({}, "one\r\n\r\n\r\n\r\ntwo  \n three", "one\n\ntwo\nthree"),
-        ({}, "<p>One &amp; two</p><script>x()</script><ul><li>a</li><li>b</li></ul>", "One & two\n\n- a\n- b"),
+        (
+            {},
+            "<p>One &amp; two</p><script>x()</script><ul><li>a</li><li>b</li></ul>",
+            "One & two\n\n- a\n- b",
+        ),
         ({}, "<html><head><title>t</title></head><body><h1>Hi</h1><p>a<br>b</p></body></html>", "Hi\n\na\nb"),
         ({}, "a < b and b > c", "a < b and b > c"),
         ({"html": "keep"}, "<p>One</p>", "<p>One</p>"),
@@ -260,16 +278,23 @@ def test_a_clean_article_stays_what_it_is():
 
 def test_a_model_may_do_each_of_them():
     chat = FakeChat("Clean text.")
-    assert run("clean_text", {"method": "model"}, previous={"content": ARTICLE}, chat=chat).output["content"] == "Clean text."
+    assert (
+        run("clean_text", {"method": "model"}, previous={"content": ARTICLE}, chat=chat).output["content"]
+        == "Clean text."
+    )
     assert chat.requests[0].temperature == 0
     chat = FakeChat("A short summary.")
-    done = run("summarize", {"method": "model", "model": "demo:writer"}, previous={"content": ARTICLE}, chat=chat)
+    done = run(
+        "summarize", {"method": "model", "model": "demo:writer"}, previous={"content": ARTICLE}, chat=chat
+    )
     assert done.output["content"] == "A short summary."
     assert len(done.answers) == 1
     assert chat.requests[0].model == "demo:writer"
     chat = FakeChat('{"category": "Building"}')
     config = {"method": "model", "categories": CATEGORIES}
-    assert run("tag_category", config, previous={"content": ARTICLE}, chat=chat).output["category"] == "Building"
+    assert (
+        run("tag_category", config, previous={"content": ARTICLE}, chat=chat).output["category"] == "Building"
+    )
 
 
 def test_a_models_keywords_are_checked_against_the_text():
@@ -282,5 +307,10 @@ def test_a_models_keywords_are_checked_against_the_text():
 def test_a_models_category_must_be_of_the_list():
     chat = FakeChat('{"category": "Elsewhere"}')
     with pytest.raises(StepError) as caught:
-        execute("tag_category", {"method": "model", "categories": CATEGORIES}, previous={"content": ARTICLE}, chat=chat)
+        execute(
+            "tag_category",
+            {"method": "model", "categories": CATEGORIES},
+            previous={"content": ARTICLE},
+            chat=chat,
+        )
     assert (caught.value.info.code, caught.value.info.retryable) == ("invalid_answer", True)
