@@ -23,6 +23,33 @@
     });
   });
 
+  // The dialog also lists what this page offers, by the names of the elements themselves.
+  const here = (list) => {
+    const seen = new Set();
+    const rows = [...document.querySelectorAll("[data-key]")].filter(
+      (element) => element.offsetParent && !seen.has(element.dataset.key) && seen.add(element.dataset.key),
+    );
+    list.replaceChildren(
+      ...rows.flatMap((element) => {
+        const [keys, name] = [document.createElement("dt"), document.createElement("dd")];
+        for (const part of element.dataset.key.split(" ")) {
+          const key = document.createElement("kbd");
+          key.textContent = part.toUpperCase();
+          keys.append(key, " ");
+        }
+        const words = element.cloneNode(true);
+        for (const key of words.querySelectorAll("kbd")) key.remove();
+        name.textContent = element.getAttribute("aria-label") ?? words.textContent.trim();
+        return [keys, name];
+      }),
+    );
+    list.hidden = !rows.length;
+  };
+  // "toggle" fires however the dialog was opened.
+  stepwell.enliven("#keys", (dialog) =>
+    dialog.addEventListener("toggle", (event) => event.newState === "open" && here(dialog.querySelector("[data-keys-here]"))),
+  );
+
   const move = (step) => {
     const items = [...document.querySelectorAll("[data-list] [data-item]")].filter((item) => item.offsetParent);
     if (!items.length) return false;

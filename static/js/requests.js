@@ -41,6 +41,13 @@
   // An error page is not a fragment: it would be swapped into a row. Answers that name their own place stay, and 4xx of forms.
   document.addEventListener("htmx:before:swap", (event) => {
     const { ctx } = event.detail;
+    const raw = ctx?.response?.raw;
+    // The session ended: fetch has followed the way to sign-in, whose page is no fragment. Reloading leads there and back.
+    if (raw?.redirected && new URL(raw.url).pathname === document.body.dataset.signIn) {
+      event.preventDefault();
+      location.reload();
+      return;
+    }
     const status = ctx?.response?.status;
     if (ctx?.hx?.retarget) return;
     if (status >= 500 || [401, 403, 404].includes(status)) event.preventDefault();

@@ -2,10 +2,12 @@
 
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,12 +16,12 @@ from django.conf import settings
 from django.core.paginator import Paginator
 from django.template import RequestContext, Template
 from django.test import RequestFactory
-from playwright.sync_api import Page, Route, expect
+from django.urls import reverse
+from playwright.sync_api import Page, expect
 
 from config.middleware import policy_for
 from tests.support.axe import axe_violations
 
-ORIGIN = "http://kit.test"
 STATIC = Path(settings.BASE_DIR) / "static"
 
 COMPONENTS = """{% extends "base.html" %}{% load ui %}{% block heading %}Components{% endblock %}{% block main %}
@@ -41,7 +43,8 @@ COMPONENTS = """{% extends "base.html" %}{% load ui %}{% block heading %}Compone
 <ul data-list>{% for name in statuses %}<li data-item><a class="btn" href="#{{ name }}">{{ name }}</a></li>{% endfor %}</ul>
 <label class="field">Find<input class="input" data-search></label>
 <button class="btn" type="button" hx-get="/fragment" hx-target="#swapped">Load</button><div id="swapped"></div>
-<button class="btn" type="button" hx-post="/gone" hx-swap="none">Save</button>
+<button class="btn" type="button" hx-post="/gone" hx-swap="none" data-key="s">Save<kbd>S</kbd></button>
+<button class="btn" type="button" hx-get="/expired" hx-target="#swapped">Refresh</button>
 {% endblock %}"""
 
 BENCH = """{% extends "base_bench.html" %}{% load ui %}{% block heading %}Run 7{% endblock %}
@@ -97,46 +100,71 @@ def rendered(source: str) -> str:
     return Template(source).render(RequestContext(request, context))
 
 
+PAGES: dict[str, Callable[[], str]] = {
+    "/components": lambda: rendered(COMPONENTS),
+    "/bench": lambda: rendered(BENCH),
+    "/fragment": lambda: (
+        '<form method="post" action="/sent" data-confirm="Sure?"><button>Send</button></form>'
+    ),
+    "/sent": lambda: "<title>Sent</title>",
+}
+
+
+class Answers(BaseHTTPRequestHandler):
+    """The pages above and the static files, under the product's own policy; what was posted is noted."""
+
+    posts: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path.startswith("/static/"):
+            file = STATIC / path.removeprefix("/static/")
+            self._answer(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+        elif path == "/expired":
+            self.send_response(302)
+            self.send_header("Location", reverse("accounts:sign_in"))
+            self.end_headers()
+        elif path == reverse("accounts:sign_in"):
+            self._answer(b"<title>Sign in</title>", "text/html")
+        elif page := PAGES.get(path):
+            self._answer(page().encode(), "text/html; charset=utf-8")
+        else:
+            self.send_error(404)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self.path == "/gone":
+            self.close_connection = True
+            return
+        self.posts.append(self.path)
+        self.do_GET()
+
+    def _answer(self, body: bytes, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Security-Policy", policy_for(self.path))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Silent: a failed test shows the page, not its requests."""
+
+
 @pytest.fixture(scope="session")
-def browser_context_args() -> dict[str, Any]:
+def browser_context_args() -> Iterator[dict[str, Any]]:
     """These pages come from the test itself; starting the product for them would only take time."""
-    return {"base_url": ORIGIN, "viewport": {"width": 1440, "height": 900}}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield {"base_url": f"http://127.0.0.1:{server.server_port}", "viewport": {"width": 1440, "height": 900}}
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
-def sent(page: Page) -> list[str]:
-    """Serves the pages at kit.test under the product's own policy; the list holds what was posted."""
-    posts: list[str] = []
-    pages: dict[str, Callable[[], str]] = {
-        "/components": lambda: rendered(COMPONENTS),
-        "/bench": lambda: rendered(BENCH),
-        "/fragment": lambda: (
-            '<form method="post" action="/sent" data-confirm="Sure?"><button>Send</button></form>'
-        ),
-        "/sent": lambda: "<title>Sent</title>",
-    }
-
-    def answer(route: Route) -> None:
-        path = urlsplit(route.request.url).path
-        if route.request.method == "POST":
-            posts.append(path)
-        if path.startswith("/static/"):
-            file = STATIC / path.removeprefix("/static/")
-            kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-            route.fulfill(body=file.read_bytes(), content_type=kind)
-        elif path in pages:
-            headers = {
-                "Content-Security-Policy": policy_for(path),
-                "Content-Type": "text/html; charset=utf-8",
-            }
-            route.fulfill(body=pages[path](), headers=headers)
-        elif path == "/gone":
-            route.abort()
-        else:
-            route.fulfill(status=404, body="")
-
-    page.route(f"{ORIGIN}/**", answer)
-    return posts
+def sent() -> list[str]:
+    """The addresses that the test's page has posted to."""
+    Answers.posts.clear()
+    return Answers.posts
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -212,6 +240,14 @@ def test_a_lost_connection_is_said_and_the_button_is_free_again(page: Page, sent
     expect(save).not_to_have_attribute("aria-busy", "true")
 
 
+def test_an_ended_session_leads_to_sign_in_instead_of_into_the_page(page: Page, sent: list[str]) -> None:
+    page.goto("/components")
+    page.evaluate("document.body.dataset.old = 'yes'")
+    page.get_by_role("button", name="Refresh").click()
+    expect(page.locator("body[data-old]")).to_have_count(0)
+    expect(page.locator("#swapped")).to_be_empty()
+
+
 def test_tabs_follow_the_arrow_keys(page: Page, sent: list[str]) -> None:
     page.goto("/components")
     expect(page.locator("#t-input")).to_be_hidden()
@@ -236,6 +272,7 @@ def test_single_keys_move_search_and_explain_and_can_be_switched_off(page: Page,
     search.blur()
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(dialog.locator("[data-keys-here]")).to_have_text("S Save")
     dialog.get_by_label("Use single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
