@@ -1,8 +1,6 @@
 """The web process: Django's pages and API over HTTP, the live pages over websockets."""
 
 import os
-from importlib import import_module
-from importlib.util import find_spec
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -13,16 +11,18 @@ pages = get_asgi_application()
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import WebsocketDenier
+from django.urls import re_path
 
 from config.origins import SameOriginValidator
+from runs.routing import websocket_urlpatterns
 
-websocket_urlpatterns = (
-    import_module("runs.routing").websocket_urlpatterns if find_spec("runs.routing") else []
-)
+# Without the last one an unknown address is a fault with a traceback, which any stranger could write into the log.
+sockets = URLRouter([*websocket_urlpatterns, re_path("", WebsocketDenier.as_asgi())])
 
 application = ProtocolTypeRouter(
     {
         "http": pages,
-        "websocket": SameOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "websocket": SameOriginValidator(AuthMiddlewareStack(sockets)),
     }
 )

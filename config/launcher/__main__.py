@@ -26,6 +26,8 @@ from config.launcher.supervisor import Supervisor, say
 
 READY_SECONDS = 90.0
 REDIS_SECONDS = 60.0
+# A web process that never came up so many times will not come up the next time either.
+HOPELESS_STARTS = 4
 # A worker finishes the transaction at hand and gives its runs back; longer work goes on after the restart.
 WORKER_GRACE_SECONDS = 25.0
 
@@ -95,8 +97,8 @@ def child_environment(options: Options) -> dict[str, str]:
     }
 
 
-def services(options: Options, environment: Mapping[str, str], commands: frozenset[str]) -> list[Service]:
-    """Web, keeper and workers; `commands` are the management commands that this checkout has."""
+def services(options: Options, environment: Mapping[str, str]) -> list[Service]:
+    """Web (the first), keeper and workers."""
     manage = (sys.executable, str(paths.BASE_DIR / "manage.py"))
     web = Service(
         name="web",
@@ -119,16 +121,12 @@ def services(options: Options, environment: Mapping[str, str], commands: frozens
         order=3,
         grace_s=WORKER_GRACE_SECONDS,
     )
-    workers = [replace(worker, name=f"worker-{index + 1}") for index in range(options.workers)]
-    return [
-        web,
-        *([keeper] if "run_keeper" in commands else []),
-        *(workers if "run_worker" in commands else []),
-    ]
+    workers = (replace(worker, name=f"worker-{index + 1}") for index in range(options.workers))
+    return [web, keeper, *workers]
 
 
-def prepare(environment: Mapping[str, str], log: Path) -> tuple[str | None, frozenset[str]]:
-    """Run config.launcher.prepare; the one-time sign-in path and the commands there are. LaunchError with the log's end."""
+def prepare(environment: Mapping[str, str], log: Path) -> str | None:
+    """Run config.launcher.prepare; the one-time sign-in path, if any. Raises LaunchError with the log's end."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as errors:
         done = subprocess.run(
@@ -146,8 +144,8 @@ def prepare(environment: Mapping[str, str], log: Path) -> tuple[str | None, froz
         # 3 = a sentence for the person and nothing else; anything else is a fault with its traceback.
         said = "\n".join(lines[-2:] if done.returncode == 3 else lines[-25:])
         raise LaunchError(f"{said}\nThe database could not be prepared; the whole log: {log}")
-    answer = json.loads(done.stdout)
-    return answer["sign_in_path"], frozenset(answer["commands"])
+    path: str | None = json.loads(done.stdout)["sign_in_path"]
+    return path
 
 
 def web_answers(options: Options) -> bool:
@@ -183,17 +181,20 @@ def launch(options: Options) -> int:
                     return 0
                 raise LaunchError(f"The embedded Redis does not start:\n{redis.log_tail()}")
         try:
-            path, commands = prepare(environment, logs / "prepare.log")
+            path = prepare(environment, logs / "prepare.log")
         except LaunchError:
             # Ctrl-C reaches the preparing process too, and that is no fault.
             if supervisor.stopping:
                 return 0
             raise
-        children = [supervisor.add(service) for service in services(options, environment, commands)]
+        children = [supervisor.add(service) for service in services(options, environment)]
         web = children[0]
-        if not supervisor.wait_until(lambda: web_answers(options), patience_s=READY_SECONDS):
-            if supervisor.stopping:
-                return 0
+        supervisor.wait_until(
+            lambda: web.ends_in_a_row >= HOPELESS_STARTS or web_answers(options), patience_s=READY_SECONDS
+        )
+        if supervisor.stopping:
+            return 0
+        if not web_answers(options):
             raise LaunchError(f"The web process does not answer:\n{web.log_tail()}")
         say(welcome(options, path))
         supervisor.run()

@@ -1,7 +1,7 @@
 """Brings the database up to date before anything is served: migrations, built-in templates, the demo tenant.
 
 A process of its own (`python -m config.launcher.prepare`), so that the supervisor stays small and free of Django.
-It answers with one JSON line on standard output: `{"sign_in_path": path or null, "commands": [names]}`.
+It answers with one JSON line on standard output: `{"sign_in_path": path or null}`.
 """
 
 import io
@@ -66,7 +66,7 @@ def main() -> int:
     if "load_demo" in commands:
         call_command("load_demo")
         call_command("sign_in_link", email=DEMO_OWNER, stdout=link)
-    json.dump({"sign_in_path": link.getvalue().strip() or None, "commands": sorted(commands)}, answer)
+    json.dump({"sign_in_path": link.getvalue().strip() or None}, answer)
     answer.write("\n")
     return 0
 
