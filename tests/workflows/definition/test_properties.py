@@ -14,6 +14,7 @@ from tests.workflows.definition.support import step as make_step
 from workflows.definition import operations as ops
 from workflows.definition.availability import Availability, Verdict
 from workflows.definition.bypass import bypass_disabled, off_steps
+from workflows.definition.edits import body_of
 from workflows.definition.graph import (
     Definition,
     EdgeDef,
@@ -157,7 +158,7 @@ def test_no_sequence_of_edits_breaks_the_graph(data: st.DataObject, one: Definit
                     edit = ops.insert(one, StepDef("", kind, "New"), data.draw(places(one)), CATALOG, ids)
                 case "remove":
                     edit = ops.remove(one, key, CATALOG, ids)
-                    gone = {key, *(child.key for child in ops._body(one, key))}
+                    gone = {key, *(child.key for child in body_of(one, key))}
                     assert set(edit.effects.removed) == gone
                     kept = {pair for pair in main_reaches(one) if not gone & set(pair)}
                     assert kept <= reaches(edit.definition)
