@@ -19,6 +19,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from tests.support import runs
 from tests.support.factories import World, workflow
 from workflows.lib.clock import utc_now
 from workflows.tenancy.keys import create_key
@@ -96,6 +97,31 @@ def an_api_key(world: World) -> dict[str, Any]:
     return {"pk": create_key(actor=world.alice, name="Canary key", role="viewer")[0].pk}
 
 
+def a_run(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("one"), runs.step("two")), name="Canary of Marlowe")
+    return {"pk": run.pk}
+
+
+def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any]:
+    one = runs.graph(runs.step("one"))
+    run = runs.run_of(world.alice, one, name="Canary of Marlowe", status=status, output={"content": "Canary"})
+    runs.reached(run, "one", status)
+    return {"pk": run.pk}
+
+
+def a_failed_run(world: World) -> dict[str, Any]:
+    return a_run_that_is_over(world, "failed")
+
+
+def a_step_of_a_run(world: World) -> dict[str, Any]:
+    return {**a_run_that_is_over(world), "key": "one"}
+
+
+def a_review(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("gate", "review")), name="Canary of Marlowe")
+    return {"pk": runs.gate(run, "gate").pk}
+
+
 def a_token(world: World) -> dict[str, Any]:
     return {"token": "forged"}
 
@@ -132,4 +158,17 @@ ROUTES: dict[str, Route] = {
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
+    # --- runs and reviews
+    "runs:index": page(GET=VIEW),
+    "runs:detail": thing(a_run, GET=VIEW),
+    "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:output": thing(a_run_that_is_over, GET=VIEW),
+    "runs:pause": thing(a_run, POST=CONTROL),
+    "runs:resume": thing(a_failed_run, POST=CONTROL),
+    "runs:cancel": thing(a_run, POST=CONTROL),
+    "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "reviews:index": page(GET=VIEW),
+    "reviews:detail": thing(a_review, GET=VIEW),
+    "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
+    "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
 }
