@@ -60,6 +60,10 @@ class _Refused(Exception):
     """The fence did not let a transition through, though the lease is still ours: the intent has changed."""
 
 
+class _FenceClosed(Exception):
+    """The fence matched no row; why is found out after the transaction is rolled back."""
+
+
 class _Unstorable(Exception):
     """The database refuses the values of a transition."""
 
@@ -313,6 +317,7 @@ class Driver:
             type=type_,
             scope=scope,
             previous=previous,
+            arrived=self.loaded.arrived(key, inputs),
             facts=RunFacts(
                 id=str(self.run_id),
                 started_at=self.run.started_at or task.started_at,
@@ -460,9 +465,9 @@ class Driver:
             try:
                 self._write_once(t, starts=starts)
                 break
-            except (_Refused, LeaseLost):
+            except _FenceClosed:
                 t.undo()
-                raise
+                raise self._why_refused() from None
             except (DataError, IntegrityError) as error:
                 t.undo()
                 raise _Unstorable(str(error)) from error
@@ -520,25 +525,30 @@ class Driver:
         )
         found = cursor.fetchone()
         if found is None:
-            raise self._why_refused(cursor)
+            raise _FenceClosed
         seq, self.mail_known, intent = found
         if intent != self.state.intent and not t.finishes:
             self._set_intent(Intent(intent))
             self.mail_seen = min(self.mail_seen, self.mail_known - 1)
         return int(seq)
 
-    def _why_refused(self, cursor: CursorWrapper) -> Exception:
-        """The fence let nothing through: another driver, a late lease that is still ours, or a new intent."""
+    def _why_refused(self) -> Exception:
+        """The fence let nothing through: another driver, a late lease that is still ours, or a new intent.
+
+        A lease that ran out and that nobody took is claimed again by its own token, with the results in hand.
+        """
         table = rows.table(Run).name
-        cursor.execute(
-            f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
-            " WHERE id = %s AND lease_token = %s RETURNING intent, mail_seq",
-            [rows.uuid_value(self.run_id), self.token],
-        )
-        found = cursor.fetchone()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
+                " WHERE id = %s AND lease_token = %s RETURNING intent, mail_seq",
+                [rows.uuid_value(self.run_id), self.token],
+            )
+            found = cursor.fetchone()
         if found is None:
             return LeaseLost()
         intent, self.mail_known = found
+        self.renewed = time.monotonic()
         self._set_intent(Intent(intent))
         return _Refused()
 
@@ -603,10 +613,13 @@ class Driver:
                 )
                 found = cursor.fetchone()
                 if found is None:
-                    raise self._why_refused(cursor)
+                    raise _FenceClosed
                 first = found[0] - len(t.events) + 1
                 t.write(cursor, run_id=self.run_id, tenant_id=self.run.tenant_id, first_seq=first)
-        except _Refused:
+        except _FenceClosed:
+            refused = self._why_refused()
+            if isinstance(refused, LeaseLost):
+                raise refused from None
             self.mail_seen = min(self.mail_seen, self.mail_known - 1)
             return False
         except (OperationalError, InterfaceError):

@@ -78,6 +78,7 @@ class Work:
     type: StepType
     scope: Scope
     previous: JSONValue
+    arrived: tuple[tuple[str, JSONObject], ...]
     facts: RunFacts
     run_id: UUID
     timeout_s: float
@@ -153,6 +154,7 @@ def _context(work: Work) -> StepContext:
         step=work.step,
         scope=work.scope,
         previous=work.previous,
+        arrived=work.arrived,
         now=utc_now(),
         run=work.facts,
         attempt=work.task.attempt,

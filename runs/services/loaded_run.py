@@ -12,7 +12,7 @@ from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Mail, Review, Run, StepRun
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
-from workflows.definition.graph import EdgeDef, StepDef
+from workflows.definition.graph import StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
@@ -143,11 +143,17 @@ class LoadedRun:
 
     # --- what a step may see ---------------------------------------------------------------------
 
+    def arrived(self, key: str, inputs: tuple[str, ...]) -> tuple[tuple[str, JSONObject], ...]:
+        """(label, output) of each live predecessor, in the order of the paths. `inputs` are the live edges' ids."""
+        sources = dict.fromkeys(edge.source for edge in self.graph.incoming(key) if edge.id in inputs)
+        found = ((self.graph.step(source).label, self.output_of(Place(source))) for source in sources)
+        return tuple((label, output) for label, output in found if output is not None)
+
     def scope_for(self, key: str, needs: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[Scope, JSONValue]:
         """The data that the texts of a step may name, and its `previous`. `inputs` are its live edges' ids."""
         graph = self.graph
         live = [edge for edge in graph.incoming(key) if edge.id in inputs]
-        previous = self._previous(key, live)
+        previous = self._previous(self.arrived(key, inputs))
         steps: dict[str, JSONValue] = {}
         skipped: dict[str, str] = {}
         for needed in needs:
@@ -177,14 +183,11 @@ class LoadedRun:
         )
         return scope, previous
 
-    def _previous(self, key: str, live: list[EdgeDef]) -> JSONValue:
+    def _previous(self, arrived: tuple[tuple[str, JSONObject], ...]) -> JSONValue:
         """The single live predecessor's output, an object by label if several, the run's input for a first step."""
-        if not live:
+        if not arrived:
             return self.run.input
-        sources = list(dict.fromkeys(edge.source for edge in live))
-        if len(sources) == 1:
-            return self.output_of(Place(sources[0]))
-        return {self.graph.step(source).label: self.output_of(Place(source)) for source in sources}
+        return arrived[0][1] if len(arrived) == 1 else dict(arrived)
 
     def _value_of(self, key: str) -> JSONValue:
         """What `steps.Label` means: the output; for a step that is off, the value that passed through it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -12,10 +11,10 @@ from uuid import UUID
 
 from runs.engine.graph import Graph, compile_graph
 from workflows.definition.graph import Definition, StepDef
-from workflows.definition.schema import from_stored
 from workflows.expressions.paths import normal
 from workflows.expressions.references import Reference, expression_references, references
 from workflows.models import WorkflowVersion
+from workflows.services.definitions import load_definition
 from workflows.steps import registry
 from workflows.steps.base import StepType
 from workflows.steps.catalog import CATALOG
@@ -90,8 +89,7 @@ def prepared(version_id: UUID, content_hash: str) -> Prepared:
         if found is not None:
             _cache.move_to_end(content_hash)
             return found
-    document = WorkflowVersion.objects.values_list("document", flat=True).get(pk=version_id)
-    definition = from_stored(json.loads(document))
+    definition = load_definition(WorkflowVersion.objects.get(pk=version_id))
     made = Prepared(definition, compile_graph(definition, CATALOG))
     with _lock:
         _cache[content_hash] = made

@@ -295,7 +295,8 @@ def tidy(of: Queue) -> None:
             if job_id in of.started_job_registry or in_hand.set_first_seen(job_id):
                 continue
             if in_hand.should_be_cleaned_up(job_id):
-                of.push_job_id(job_id, at_front=True)
+                if Job.exists(job_id, connection=of.connection):
+                    of.push_job_id(job_id, at_front=True)
                 in_hand.remove(job_id)
     finally:
         of.release_maintenance_lock()  # type: ignore[no-untyped-call]

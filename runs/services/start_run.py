@@ -21,7 +21,7 @@ from workflows.lib.errors import Conflict, Fault, Invalid, NotAllowed, StepwellE
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.lib.limits import RUN_INPUT_BYTES, RUNS_PER_MINUTE
 from workflows.models import Workflow, WorkflowVersion
-from workflows.services.versions import version_for_run
+from workflows.services.choose_version import version_for_run
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
