@@ -10,7 +10,7 @@ from workflows.lib.jsontypes import JSONObject
 from workflows.steps.base import Completed, Group, Outcome, StepContext, StepType
 from workflows.steps.fields import REQUIRED, ChoiceField, ExpressionField, TextField
 from workflows.steps.registry import register
-from workflows.steps.values import as_output, clip, expression_value, passed_on, plain_text, plural
+from workflows.steps.values import arrivals, as_output, clip, expression_value, passed_on, plain_text, plural
 
 _WORDS = {
     "object": "one object, a field for each branch",
@@ -73,7 +73,7 @@ class MergeStep(StepType):
 
     def execute(self, context: StepContext) -> Outcome:
         """One output of the live branches, in the order of their paths."""
-        config, arrived = context.config, context.arrived
+        config, arrived = context.config, arrivals(context)
         mode = config.get("mode", "object")
         if mode == "expression":
             value = expression_value(config.get("expression", ""), context.scope, field="expression")

@@ -7,13 +7,14 @@ from typing import Any
 from django import forms
 
 from workflows.definition.graph import StepDef
-from workflows.expressions.names import MISSING, as_json
+from workflows.expressions.names import MISSING
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.base import Completed, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import JSONSchemaField, TextField
 from workflows.steps.registry import register
 from workflows.steps.schemas import value_faults
+from workflows.steps.values import main_text
 
 
 @register
@@ -84,7 +85,4 @@ class StartStep(StepType):
                     field="main_field",
                 )
             return data[main]
-        if "content" in data:
-            return data["content"]
-        texts = [value for value in data.values() if isinstance(value, str)]
-        return texts[0] if len(texts) == 1 else as_json(data)
+        return main_text(data)

@@ -82,11 +82,42 @@ def as_step_error(error: TextError, field: str) -> StepError:
 
 
 def text_scope(context: StepContext) -> Scope:
-    """The scope of texts that take several predecessors as one text: `{{previous}}` is their contents, a blank line between."""
-    if len(context.arrived) < 2:
+    """The scope of texts in which `{{previous}}` is one text, whatever came before.
+
+    Several predecessors: their contents, a blank line between. The run's input: its main text.
+    Their fields stay reachable (`{{previous.Label.content}}`, `{{previous.field}}`).
+    """
+    previous = context.scope.previous
+    if not isinstance(previous, dict) or "content" in previous:
         return context.scope
-    joined = "\n\n".join(plain_text(output) for _, output in context.arrived)
-    return replace(context.scope, previous={"content": joined})
+    return replace(context.scope, previous=_with_text(context, previous))
+
+
+def _with_text(context: StepContext, previous: JSONObject) -> JSONObject:
+    several = arrivals(context)
+    if len(several) > 1:
+        return {**previous, "content": "\n\n".join(plain_text(output) for _, output in several)}
+    return {**previous, "content": main_text(previous)}
+
+
+def arrivals(context: StepContext) -> tuple[tuple[str, JSONObject], ...]:
+    """(label, output) of each live predecessor where there are several, or of the one that is told; else empty."""
+    if context.arrived:
+        return context.arrived
+    # Without the shell's word: several outputs come as an object by label, a single one has its own content.
+    found = context.previous
+    if not isinstance(found, dict) or "content" in found or len(found) < 2:
+        return ()
+    outputs = all(isinstance(output, dict) and "content" in output for output in found.values())
+    return tuple(found.items()) if outputs else ()
+
+
+def main_text(data: JSONObject) -> JSONValue:
+    """What of an input object goes on as the text: its content, else its only text, else all of it as JSON."""
+    if "content" in data:
+        return data["content"]
+    texts = [value for value in data.values() if isinstance(value, str)]
+    return texts[0] if len(texts) == 1 else as_json(data)
 
 
 def plain_text(value: JSONValue) -> str:
@@ -97,8 +128,11 @@ def plain_text(value: JSONValue) -> str:
 
 
 def passed_on(context: StepContext) -> JSONObject:
-    """The step's input as its output, unchanged."""
-    return as_output(context.previous)
+    """The step's input as its output, unchanged; what has no content (several branches, the run's input) gets one."""
+    previous = context.previous
+    if isinstance(previous, dict) and "content" not in previous:
+        return _with_text(context, previous)
+    return as_output(previous)
 
 
 def as_output(value: JSONValue) -> JSONObject:

@@ -197,6 +197,11 @@ def test_conditions_are_said_in_words_and_given_to_the_checks():
     assert renamed.config["cases"][0]["rows"][0]["field"] == "trigger.score"
 
 
+def test_a_first_condition_passes_the_runs_input_with_its_text():
+    done = run("condition", {"expression": "true"}, previous={"text": "Hello", "n": 1})
+    assert done.output == {"text": "Hello", "n": 1, "content": "Hello"}
+
+
 # --- filter ---
 
 
@@ -237,6 +242,10 @@ def test_merge_makes_an_object_a_list_a_text_or_an_expression():
     assert merged({"mode": "text", "separator": r"\n--\n"}) == {"content": "R\n--\nP"}
     assert merged({"mode": "expression", "expression": "previous.Research.n + 1"}) == {"content": 2}
     assert problems("merge", {"mode": "expression"}) == [("required", "expression")]
+
+
+def test_branches_are_known_by_their_labels_where_the_shell_does_not_list_them():
+    assert run("merge", {"mode": "text"}, previous=dict(ARRIVED)).output == {"content": "R\n\nP"}
 
 
 def test_what_comes_from_one_branch_passes_through():

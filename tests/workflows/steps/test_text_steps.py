@@ -273,6 +273,14 @@ def test_a_clean_article_stays_what_it_is():
     assert flat(run("clean_text", {}, previous={"content": ARTICLE}).output["content"]) == flat(ARTICLE)
 
 
+def test_a_first_step_takes_the_only_text_of_the_runs_input():
+    assert run("clean_text", {}, previous={"text": "a  b", "n": 3}).output["content"] == "a b"
+    assert (
+        run("clean_text", {"text": "{{previous.n}} x"}, previous={"text": "a  b", "n": 3}).output["content"]
+        == "3 x"
+    )
+
+
 # --- by a model ---
 
 
