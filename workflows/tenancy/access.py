@@ -154,6 +154,7 @@ def _admit(request: HttpRequest, permission: Permission | None) -> HttpResponse 
     if tenancy.lost and request.method not in ("GET", "HEAD", "OPTIONS"):
         # The page was opened in a tenant that this person has left: doing it in the next one would surprise.
         raise NotAllowed(LOST)
+    tenancy.activate_time_zone()
     known.membership = membership
     known.tenant = membership.tenant
     known.actor = tenancy.actor_of(membership)

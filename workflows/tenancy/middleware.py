@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 
 from workflows.lib.errors import StepwellError
 from workflows.tenancy.actor import Actor
@@ -89,6 +92,13 @@ class Tenancy:
             tenant=membership.tenant, role=membership.role, user=membership.user, ip=client_ip(self._request)
         )
 
+    def activate_time_zone(self) -> None:
+        """Times of this answer are shown in the person's own zone, where they chose one that exists."""
+        zone = getattr(self._request.user, "time_zone", "")
+        if zone:
+            with suppress(ZoneInfoNotFoundError, ValueError):
+                timezone.activate(ZoneInfo(zone))
+
     def choose(self, membership: Membership) -> None:
         """Work in this tenant from now on."""
         self._request.session[SESSION_KEY] = str(membership.tenant_id)
@@ -110,6 +120,8 @@ class TenantMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         request.tenancy = Tenancy(request)  # type: ignore[attr-defined]
+        # The thread may have served somebody in another zone before.
+        timezone.deactivate()
         answer: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         return answer
 

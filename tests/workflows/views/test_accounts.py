@@ -1,7 +1,7 @@
 """Signing in and out, passwords, links, the choice of the workspace: through the browser's door."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import mail
@@ -11,7 +11,8 @@ from django.urls import reverse
 from tests.support.factories import World, client_of, member, person, tenant
 from workflows.lib.clock import utc_now
 from workflows.tenancy.actor import Actor
-from workflows.tenancy.models import Membership, User
+from workflows.tenancy.keys import create_key
+from workflows.tenancy.models import ApiKey, Membership, User
 from workflows.tenancy.sign_in_links import make_token, person_of, use_token
 
 PASSWORD = "correct horse battery"
@@ -259,6 +260,17 @@ def test_the_profile_keeps_name_zone_and_keys(alice: Actor):
     user = User.objects.get(pk=alice.user.pk)  # type: ignore[union-attr]
     assert (user.name, user.time_zone, user.single_keys) == ("Alice A.", "Europe/Lisbon", False)
     assert client.post("/account/", {"name": "A", "time_zone": "Mars/Olympus"}).status_code == 422
+
+
+def test_times_are_shown_in_the_persons_own_zone(world: World):
+    key, _ = create_key(actor=world.alice, name="Night", role="viewer")
+    ApiKey.objects.filter(pk=key.pk).update(created_at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC))
+    client = client_of(world.alice)
+    assert "1 Mar 2026" in client.get("/api-keys/").content.decode()
+    client.post("/account/", {"name": "Alice", "time_zone": "Asia/Tokyo"})
+    assert "2 Mar 2026" in client.get("/api-keys/").content.decode()
+    # The next person, served by the same thread, has chosen none.
+    assert "1 Mar 2026" in client_of(world.adam).get("/api-keys/").content.decode()
 
 
 def test_anonymous_visitors_are_sent_to_sign_in_and_back(client: Client, nadia: User):
