@@ -6,9 +6,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import CharField, F, Q, QuerySet, Window
+from django.db.models import Avg, CharField, Count, F, Q, QuerySet, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, RowNumber, Substr
 from django.utils import timezone
@@ -130,6 +131,7 @@ def last_runs(tenant: Tenant, workflows: Iterable[Any], count: int = 5) -> dict[
             "id",
             "number",
             "status",
+            "intent",
             "waiting_for",
             "kind",
             "created_at",
@@ -144,6 +146,31 @@ def last_runs(tenant: Tenant, workflows: Iterable[Any], count: int = 5) -> dict[
     for run in newest:
         found.setdefault(run.workflow_id, []).append(run)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFigures:
+    """How a workflow's runs went: `success` is the completed part of those that completed or failed, 0 to 1; `cost`
+    is US dollars a run. None where nothing ended."""
+
+    success: float | None = None
+    cost: Decimal | None = None
+
+
+def workflow_figures(tenant: Tenant, workflows: Iterable[Any], since: datetime) -> dict[Any, WorkflowFigures]:
+    """Figures of these workflow ids over live runs that ended since then, in one query.
+
+    Test runs are left out: they cost money, but say nothing about success (07 §4).
+    """
+    ended = (
+        Run.objects.for_tenant(tenant)
+        .filter(workflow_id__in=list(workflows), kind=Run.Kind.LIVE, completed_at__gte=since)
+        .filter(status__in=[RunStatus.COMPLETED, RunStatus.FAILED])
+        .order_by()
+        .values("workflow_id")
+        .annotate(ended=Count("pk"), good=Count("pk", filter=Q(status=RunStatus.COMPLETED)), mean=Avg("cost"))
+    )
+    return {row["workflow_id"]: WorkflowFigures(row["good"] / row["ended"], row["mean"]) for row in ended}
 
 
 def step_runs_of(run: Run) -> QuerySet[StepRun]:

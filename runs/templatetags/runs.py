@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -14,6 +16,7 @@ from django.utils.safestring import SafeString
 from runs.engine.statuses import Intent, RunStatus
 from runs.models import Run
 from runs.partials import Viewer
+from runs.selectors import WorkflowFigures, workflow_figures
 from runs.selectors import last_runs as newest_runs
 from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
@@ -119,6 +122,32 @@ def last_runs(context: template.Context, workflow: Any) -> dict[str, Any]:
         tenant = _tenant(context)
         loaded = newest_runs(tenant, [workflow.pk]) if tenant is not None else {}
     return {"runs": list(reversed(loaded.get(workflow.pk, []))), "workflow": workflow}
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWorkflow:
+    """A workflow as the list shows it; `last_runs` are up to five, newest first, figures those of 30 days."""
+
+    workflow: Any
+    last_runs: list[Run]
+    success: float | None
+    cost: Decimal | None
+
+
+@register.simple_tag(takes_context=True)
+def with_runs(context: template.Context, workflows: Iterable[Any]) -> list[ListedWorkflow]:
+    """``{% with_runs page.object_list as rows %}``: a page of workflows beside how their runs went, in two queries."""
+    tenant, listed = _tenant(context), list(workflows)
+    if tenant is None or not listed:
+        return [ListedWorkflow(workflow, [], None, None) for workflow in listed]
+    ids = [workflow.pk for workflow in listed]
+    newest = newest_runs(tenant, ids)
+    figures = workflow_figures(tenant, ids, timezone.now() - timedelta(days=30))
+    return [
+        ListedWorkflow(workflow, newest.get(workflow.pk, []), found.success, found.cost)
+        for workflow in listed
+        for found in [figures.get(workflow.pk, WorkflowFigures())]
+    ]
 
 
 @register.simple_tag(takes_context=True)

@@ -140,13 +140,6 @@ def test_a_status_without_word_is_still_said() -> None:
     assert '<span class="vh">Failed</span>' in html
 
 
-def test_a_run_that_waits_for_a_gate_says_so() -> None:
-    run = SimpleNamespace(status="paused", waiting_for=[{"kind": "review"}])
-    assert 'data-s="review"' in render("{% run_status run %}", run=run)
-    held = SimpleNamespace(status="paused", waiting_for=[{"kind": "breakpoint"}])
-    assert 'data-s="paused"' in render("{% run_status run %}", run=held)
-
-
 def test_the_strip_of_runs_ends_with_the_newest() -> None:
     runs = [SimpleNamespace(status=status, waiting_for=[]) for status in ("failed", "completed", "completed")]
     html = render("{% run_strip runs %}", runs=runs)

@@ -121,12 +121,6 @@ def _asks_a_person(run: Any) -> bool:
 
 
 @register.simple_tag
-def run_status(run: Any, pill: bool = False, word: bool = True) -> SafeString:
-    """``{% run_status run %}``: a run's status; one that waits for a gate says so instead of "Paused"."""
-    return status(run.status, review=_asks_a_person(run), run=True, pill=pill, word=word)
-
-
-@register.simple_tag
 def run_strip(runs: Iterable[Any]) -> SafeString:
     """``{% run_strip row.last_runs %}``: one tick per run, newest at the right, with its words for screen readers."""
     looks = [look_of(run.status, review=_asks_a_person(run), run=True) for run in runs]
