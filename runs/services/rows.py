@@ -59,7 +59,7 @@ class Table:
             self._updates[names] = f"UPDATE {self.name} SET {settings} WHERE id = %s"
         parameters = [self.prepare[name](values[name]) for name in names]
         cursor.execute(self._updates[names], [*parameters, self.prepare["id"](pk)])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 @cache
