@@ -42,6 +42,8 @@ SILENCE_SECONDS = 10.0
 SUBSCRIBE_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
+# For a listener's queue that names no limit of its own.
+MOST_WAITING = 1_000
 # Always subscribed, so that the connection is one for messages even while nobody listens.
 OWN_CHANNEL = "text:hub"
 
@@ -59,7 +61,7 @@ Unsubscribe: TypeAlias = Callable[[], None]
 async def subscribe(run_id: UUID | str, listener: Listener) -> Unsubscribe:
     """Give the listener every delta of the run's live texts from now on; returns what ends it (it may be called twice).
 
-    A queue that is full is emptied and gets RESYNC instead; give it a `maxsize`. A function is called in the event
+    A queue that is full (`maxsize`, else MOST_WAITING) is emptied and gets RESYNC instead. A function is called in the event
     loop, must not block, and is dropped when it raises. While Redis is away this returns all the same, and RESYNC
     comes when it is back.
     """
@@ -225,7 +227,7 @@ class Hub:
         self, listeners: dict[object, Listener], key: object, listener: Listener, message: Message
     ) -> None:
         if isinstance(listener, asyncio.Queue):
-            if listener.full():
+            if listener.qsize() >= (listener.maxsize or MOST_WAITING):
                 while not listener.empty():
                     listener.get_nowait()
                 message = RESYNC

@@ -249,7 +249,8 @@ class ThreadPoolWorker:
             grace_s=self.grace_s,
         )
         self._stopping.set()
-        self._wake_sleepers()
+        # Asked once only when it does not answer: a frozen Redis must not hold the process.
+        redis_answers = self._wake_sleepers()
         try:
             self._stop_drivers(self.grace_s)
         except Exception:
@@ -257,25 +258,32 @@ class ThreadPoolWorker:
         deadline = max(started + self.grace_s, time.monotonic()) + LEAVE_SECONDS
         while any(t.thread.is_alive() for t in self._threads) and time.monotonic() < deadline:
             # Again, because a thread may have been on its way into the pop.
-            self._wake_sleepers()
+            redis_answers = redis_answers and self._wake_sleepers()
             for job_thread in self._threads:
                 job_thread.thread.join(0.1 / len(self._threads))
         progress.flush(1.0)
         left = [t.name for t in self._threads if t.thread.is_alive()]
-        with contextlib.suppress(RedisError, OSError):
-            for job_thread in self._threads:
-                job_thread.take_leave(self._control)
+        if redis_answers:
+            with contextlib.suppress(RedisError, OSError):
+                for job_thread in self._threads:
+                    job_thread.take_leave(self._control)
         log.info(
             "worker_stopped", worker=self.name, still_busy=left, seconds=round(time.monotonic() - started, 2)
         )
 
-    def _wake_sleepers(self) -> None:
-        """End the blocking pops of our threads on the server's side, so that no doorbell is lost in a closed socket."""
+    def _wake_sleepers(self) -> bool:
+        """End the blocking pops of our threads on the server's side, so that no doorbell is lost in a closed socket.
+
+        False when Redis does not answer.
+        """
         names = {job_thread.name for job_thread in self._threads}
-        with contextlib.suppress(RedisError, OSError):
+        try:
             for client in self._control.client_list():
                 if client.get("name") in names and "b" in client.get("flags", ""):
                     self._control.client_unblock(int(client["id"]))
+        except (RedisError, OSError):
+            return False
+        return True
 
 
 def stop_drivers_of_this_process(grace_s: float) -> None:

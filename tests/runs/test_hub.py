@@ -108,6 +108,19 @@ async def test_a_slow_listener_is_told_to_read_again_and_the_others_miss_nothing
     assert slow.qsize() <= 2
 
 
+async def test_a_queue_without_a_limit_does_not_grow_for_ever(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "MOST_WAITING", 3)
+    endless, quick = mailbox(0), mailbox()
+    await hub.subscribe(RUN, endless)
+    await hub.subscribe(RUN, quick)
+    for number in range(4):
+        await say(redis, str(number))
+    assert [await heard(quick) for _ in range(4)] == ["0", "1", "2", "3"]
+    assert await heard(endless) is hub.RESYNC
+
+
 async def test_a_function_that_fails_is_dropped_and_the_others_hear_on(redis: Redis) -> None:
     calls = 0
 

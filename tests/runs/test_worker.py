@@ -138,6 +138,15 @@ def test_an_idle_worker_leaves_at_once_and_well(worker: Popen[bytes], queue: Que
     assert stop(worker) == 0
 
 
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_a_worker_leaves_well_even_while_redis_is_away(
+    own_redis: OwnRedis, queue: Queue, worker: Popen[bytes], fault: str
+) -> None:
+    eventually(lambda: len(Worker.all(queue=queue)) == THREADS)
+    own_redis.kill() if fault == "killed" else own_redis.freeze()
+    assert stop(worker) == 0
+
+
 def test_after_sigterm_no_job_is_taken_and_the_one_in_hand_may_end(
     queue: Queue, own_redis: OwnRedis, tmp_path: Path, traces: Path
 ) -> None:

@@ -93,6 +93,11 @@ class OwnRedis:
             self._process.kill()
             self._process.wait()
 
+    def freeze(self) -> None:
+        """It stays, but answers nobody; `kill` ends it all the same."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
     def client(self) -> Redis:
         return Redis.from_url(f"unix://{self.socket}?db=0")
 
