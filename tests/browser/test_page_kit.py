@@ -232,6 +232,13 @@ def test_what_a_swap_brings_behaves_too(page: Page, sent: list[str]) -> None:
     assert sent == []
 
 
+def test_every_request_carries_the_csrf_token(page: Page, sent: list[str]) -> None:
+    page.goto("/components")
+    with page.expect_request("**/gone") as asked:
+        page.get_by_role("button", name="Save").click()
+    assert len(asked.value.headers["x-csrftoken"]) == 64
+
+
 def test_a_lost_connection_is_said_and_the_button_is_free_again(page: Page, sent: list[str]) -> None:
     page.goto("/components")
     save = page.get_by_role("button", name="Save")
