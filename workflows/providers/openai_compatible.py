@@ -94,6 +94,8 @@ class OpenAICompatible(Provider):
     key_variables: ClassVar[tuple[str, ...]] = ()
     url_variables: ClassVar[tuple[str, ...]] = ()
     needs_key: ClassVar[bool] = True
+    # An address of one's own may be a server that asks for no key.
+    url_is_enough: ClassVar[bool] = False
     default_model_name: ClassVar[str] = ""
     known_models: ClassVar[tuple[str, ...]] = ()
     # Whether `response_format: json_schema` is heeded; else the schema is said in words as well.
@@ -105,7 +107,7 @@ class OpenAICompatible(Provider):
         """The operator's account: a key, or an address where the vendor needs no key."""
         key = _first_variable(self.key_variables)
         url = _first_variable(self.url_variables)
-        if self.needs_key and not key:
+        if self.needs_key and not key and not (url and self.url_is_enough):
             return None
         if not self.needs_key and not url:
             return None
@@ -376,6 +378,7 @@ class OpenAI(OpenAICompatible):
     base_url = "https://api.openai.com/v1"
     key_variables = ("OPENAI_API_KEY",)
     url_variables = ("OPENAI_BASE_URL",)
+    url_is_enough = True
     default_model_name = "gpt-4o-mini"
     known_models = ("gpt-4o-mini", "gpt-4o", "gpt-4.1", "gpt-4.1-mini", "o3")
 

@@ -1158,10 +1158,16 @@ def posted_fields(form: type[forms.Form], data: Mapping[str, Any], *, prefix: st
 
 
 def without_defaults(form: type[forms.Form], config: JSONObject) -> JSONObject:
-    """The config without what only repeats a default: a form sends every field, a document should say what was chosen."""
+    """The config without what only repeats a default: a form sends every field, a document should say what was chosen.
+
+    Settings that decide which others are of use stay: left out, they would be guessed from what is filled in.
+    """
     fields = config_fields(form)
+    deciders = {field.shown_when[0] for field in fields.values() if field.shown_when}
     return {
-        name: value for name, value in config.items() if name not in fields or value != fields[name].default
+        name: value
+        for name, value in config.items()
+        if name in deciders or name not in fields or value != fields[name].default
     }
 
 

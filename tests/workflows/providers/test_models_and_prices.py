@@ -10,6 +10,7 @@ from workflows.providers.models import BadModel, parse_model, resolve_model
 from workflows.providers.pricing import Rate, estimate_tokens, price_of
 
 VARIABLES = (
+    "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
     "GOOGLE_API_KEY",
@@ -73,6 +74,14 @@ def test_a_custom_endpoint_is_a_default_only_when_its_model_is_named(monkeypatch
     assert resolve_model(None) == ModelRef("custom", "my-model")
 
 
+def test_an_openai_address_of_ones_own_needs_no_key(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1/")
+    assert resolve_model(None).provider == "openai"
+    account = registry.get("openai").account_from_environment()
+    assert account is not None
+    assert (account.base_url, account.api_key) == ("http://127.0.0.1:1/v1", "")
+
+
 @pytest.mark.parametrize("provider", ["openai", "anthropic", "google"])
 def test_the_default_models_have_a_price(provider):
     found = registry.get(provider)
@@ -115,3 +124,31 @@ def test_a_bad_provider_is_refused_with_what_is_missing():
         registry.register(int)  # type: ignore[type-var]
     with pytest.raises(registry.UnknownProvider, match="demo"):
         registry.get("nobody")
+
+
+def test_providers_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch):
+    class Point:
+        def load(self) -> object:
+            return Elsewhere
+
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [Point()] if group == "stepwell.providers" else []
+    )
+    monkeypatch.setattr(registry, "_discovered", False)
+    try:
+        assert registry.get("elsewhere").label == "Elsewhere"
+        assert registry.is_known("demo")
+    finally:
+        registry._providers.pop("elsewhere", None)
+
+
+class Elsewhere(Provider):
+    """A provider of another package."""
+
+    name, label = "elsewhere", "Elsewhere"
+
+    async def chat(self, request, *, model, account, on_delta):
+        raise NotImplementedError
+
+    def account_from_environment(self):
+        return None

@@ -15,7 +15,9 @@ from workflows.steps.base import (
     EndRun,
     ExecutionKind,
     Group,
+    Outcome,
     ReviewRequest,
+    StepContext,
     StepError,
     StepType,
     WaitUntil,
@@ -263,3 +265,29 @@ def test_groups_stand_in_the_order_of_the_picker():
     groups = registry.by_group()
     assert [group for group, _ in groups] == [Group.THINK, Group.ASK, Group.STEER, Group.DO]
     assert sum(len(kinds) for _, kinds in groups) == len(TYPES)
+
+
+class Elsewhere(StepType):
+    """A type of another package."""
+
+    name, label, icon, group = "elsewhere", "Elsewhere", "box", Group.DO
+    tagline = "From afar"
+
+    def execute(self, context: StepContext) -> Outcome:
+        return Completed({"content": "done"})
+
+
+def test_types_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch):
+    class Point:
+        def load(self) -> object:
+            return Elsewhere
+
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: [Point()] if group == "stepwell.steps" else []
+    )
+    monkeypatch.setattr(registry, "_discovered", False)
+    try:
+        assert registry.get("elsewhere").label == "Elsewhere"
+        assert registry.find("llm") is not None
+    finally:
+        registry._types.pop("elsewhere", None)

@@ -36,6 +36,12 @@ def test_a_setting_can_be_put_back_to_its_default():
     assert posted("llm", "prompt=x&max_tokens=2000", old={"max_tokens": 9})[0] == {"prompt": "x"}
 
 
+def test_the_chosen_way_is_kept_even_where_it_is_the_default():
+    config, _ = posted("summarize", "length=sentences&sentences=5&share=30")
+    assert config == {"length": "sentences", "share": 30}
+    assert clean_config(registry.get("summarize"), config)[0] == config
+
+
 def test_a_number_left_empty_is_none_and_is_kept_as_such():
     config, _ = posted("llm", "prompt=x&temperature=")
     assert config == {"prompt": "x", "temperature": None}
