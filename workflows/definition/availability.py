@@ -83,8 +83,10 @@ class Availability:
     def before(self, user: str) -> Iterator[tuple[StepDef, Verdict]]:
         """Steps whose output may be used in this step's texts, nearest body first, latest step first."""
         level: str | None = user
+        seen: set[str] = set()
         listed = list_order(self.definition, self.catalog)
-        while level is not None:
+        while level is not None and level not in seen:
+            seen.add(level)
             parent = self.definition.step(level).parent
             for step in reversed(listed):
                 if step.parent == parent and self._raw[level] & self._bit[step.key]:
@@ -103,7 +105,9 @@ class Availability:
     def common_level(self, first: str, second: str) -> tuple[str, str] | None:
         """The two steps of one body in which these stand (or which they are); None when one holds the other."""
         at: str | None = first
-        while at is not None:
+        seen: set[str] = set()
+        while at is not None and at not in seen and at in self.definition.by_key:
+            seen.add(at)
             parent = self.definition.step(at).parent
             other = self._level(second, parent)
             if other is not None:

@@ -52,6 +52,8 @@ def list_order(definition: Definition, catalog: TypeCatalog | None = None) -> tu
     Steps whose parent does not exist, or is in its own body, come last.
     """
 
+    opened: set[str] = set()  # two steps of one key, one inside the other, must not open for ever
+
     def walk() -> Iterator[StepDef]:
         todo = [iter(body_order(definition, None, catalog))]
         while todo:
@@ -60,7 +62,8 @@ def list_order(definition: Definition, catalog: TypeCatalog | None = None) -> tu
                 todo.pop()
                 continue
             yield step
-            if definition.children(step.key):
+            if step.key not in opened and definition.children(step.key):
+                opened.add(step.key)
                 todo.append(iter(body_order(definition, step.key, catalog)))
 
     listed = tuple(walk())

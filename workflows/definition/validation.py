@@ -295,11 +295,16 @@ class _Checker:
                 )
 
     def _unreachable(self, available: Availability) -> Iterator[Problem]:
-        yield from self.bypassed.problems
+        for problem in self.bypassed.problems:
+            yield replace(problem, path=f"definition.nodes[{self.index[problem.step_key or '']}]")
         graph = self.bypassed.definition
         for step in graph.steps:
             if step.key in available.never:
-                before = [self.definition.step(edge.source) for edge in self.definition.incoming(step.key)]
+                before = [
+                    source
+                    for edge in self.definition.incoming(step.key)
+                    if (source := self.definition.by_key.get(edge.source)) is not None
+                ]
                 off = next((source for source in before if source.key in self.bypassed.off), None)
                 why = (
                     f"“{off.label}” is off and led to it by another way than its first"
@@ -494,6 +499,8 @@ class _Checker:
             return
         names = {edge.target_input for edge in self.definition.incoming(owner.key) if edge.target_input}
         names |= {field.name for field in owner.inputs}
+        mapped = owner.config.get("input_mapping")
+        names |= set(mapped) if isinstance(mapped, dict) else set()
         if name not in names:
             near = nearest(name, names)
             message = f"uses inputs.{name}, but no path brings an input of that name."

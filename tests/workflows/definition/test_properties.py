@@ -303,7 +303,56 @@ def test_validation_never_fails_and_every_problem_says_what_to_do(one: Definitio
     for problem in validate(one, CATALOG):
         assert problem.message
         assert problem.severity in ("error", "warning")
-        assert problem.path is not None or problem.severity == "warning"
+        assert problem.path is not None
+
+
+@st.composite
+def broken_definitions(draw: st.DrawFn) -> Definition:
+    """Anything that has the types of a definition: dangling edges, lost parents, doubled keys, cycles."""
+    keys = st.sampled_from(["a", "b", "c", "d", "gone"])
+    steps = draw(
+        st.lists(
+            st.builds(
+                make_step,
+                keys,
+                st.sampled_from((*TYPES, "start", "nonsense")),
+                st.sampled_from(["", "A", "a", "B.c", "D"]),
+                parent=st.none() | keys,
+                order=st.integers(0, 3),
+                enabled=st.booleans(),
+                config=st.sampled_from(
+                    [{}, {"prompt": "{{steps.A.x}} {{item}} {{"}, {"condition": "steps.D.x =", "name": "v"}]
+                ),
+            ),
+            max_size=6,
+        )
+    )
+    conditions = st.sampled_from([None, "input.x", "steps.A.x and"])
+    edges = draw(
+        st.lists(
+            st.builds(
+                EdgeDef,
+                st.sampled_from("xyz"),
+                keys,
+                keys,
+                st.sampled_from(["out", "true", "error"]),
+                st.none(),
+                conditions,
+            ),
+            max_size=8,
+        )
+    )
+    return Definition(tuple(steps), tuple(edges))
+
+
+@slow
+@given(broken_definitions())
+def test_checks_of_a_broken_definition_end_with_problems_and_not_with_a_crash(one: Definition):
+    problems = validate(one, CATALOG)
+    assert any(problem.is_error for problem in problems) or not structure_problems(one, CATALOG)
+    if len({step.key for step in one.steps}) == len(one.steps):
+        assert len(reindex(one, CATALOG).steps) == len(one.steps)
+    bypass_disabled(one, CATALOG)
 
 
 def _outcomes(one: Definition, draw_port) -> dict[str, str | None]:
