@@ -91,7 +91,7 @@ def cycle(definition: Definition) -> tuple[str, ...] | None:
                 done.add(gone)
             elif edge.target in on_path:
                 return tuple(path[path.index(edge.target) :])
-            elif edge.target not in done:
+            elif edge.target not in done and edge.target in definition.by_key:
                 path.append(edge.target)
                 on_path.add(edge.target)
                 todo.append(iter(definition.outgoing(edge.target)))
