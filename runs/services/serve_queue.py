@@ -27,6 +27,7 @@ from rq import Queue, SimpleWorker
 from rq.exceptions import DequeueTimeout
 from rq.job import Job
 from rq.registry import clean_registries
+from rq.suspension import is_suspended
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import get_version, now
 from rq.worker.base import WorkerStatus
@@ -45,6 +46,7 @@ HEARTBEAT_SECONDS = 15
 # A job whose worker has not been heard of for this long counts as abandoned.
 JOB_HEARTBEAT_TTL_SECONDS = 60
 MAINTENANCE_SECONDS = 30
+SUSPENDED_LOOK_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 CONNECTION_AGE_SECONDS = 300
 # After the drivers' grace: the time to take leave of the queue.
@@ -125,6 +127,10 @@ class JobThread(SimpleWorker):
         if not self._known:
             self.introduce(self.connection)
             self._known = True
+        if is_suspended(self.connection):
+            # `manage.py rqsuspend`: an operator wants no new jobs for now.
+            self._stop.wait(SUSPENDED_LOOK_SECONDS)
+            return
         found = self.queue_class.dequeue_any(
             self.queues,
             POP_SECONDS,

@@ -12,6 +12,7 @@ from redis import Redis
 from rq import Queue, Worker
 from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.suspension import resume, suspend
 
 from runs.services import serve_queue
 from tests.support.jobs import OwnRedis, command, eventually, said, stop
@@ -124,6 +125,18 @@ def test_a_worker_that_starts_before_redis_waits_for_it(tmp_path: Path, traces: 
             assert stop(worker) == 0
         finally:
             redis.kill()
+
+
+def test_suspended_workers_take_no_job_until_they_are_resumed(
+    own_redis: OwnRedis, queue: Queue, tmp_path: Path, traces: Path
+) -> None:
+    suspend(queue.connection)
+    with command(tmp_path, "run_worker", "--threads", "2"):
+        eventually(lambda: len(Worker.all(queue=queue)) == 2)
+        put(queue, "touch", str(traces), "done")
+        assert queue.count == 1
+        resume(queue.connection)
+        eventually((traces / "done").exists)
 
 
 def test_an_emptied_redis_is_told_again_who_works(queue: Queue, worker: Popen[bytes], traces: Path) -> None:
