@@ -9,7 +9,7 @@ from dataclasses import replace
 from workflows.providers import registry
 from workflows.providers.base import ChatAnswer, ChatRequest, OnDelta
 from workflows.providers.models import resolve_model
-from workflows.providers.pricing import Rate, price_of
+from workflows.providers.pricing import Rate, is_loaded, load, price_of
 
 
 async def chat(
@@ -29,6 +29,6 @@ async def chat(
     answer = await provider.chat(
         request, model=ref.model, account=provider.account_from_environment(), on_delta=on_delta
     )
-    # Off the loop: the first price of a process reads the price list from disk for about a second.
-    price = await asyncio.to_thread(price_of, ref, answer.usage, overrides=prices)
-    return replace(answer, price=price)
+    if not is_loaded() and not answer.is_demo:
+        await asyncio.to_thread(load)  # off the loop, on which other answers stream
+    return replace(answer, price=price_of(ref, answer.usage, overrides=prices))

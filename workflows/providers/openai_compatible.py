@@ -450,9 +450,15 @@ class Custom(OpenAICompatible):
 # --- helpers --------------------------------------------------------------------------------------
 
 
+_package: ModuleType | None = None
+
+
 async def _openai() -> ModuleType:
     """The client's package; its import takes seconds, so it happens once, on first use and off the loop."""
-    return await asyncio.to_thread(importlib.import_module, "openai")
+    global _package
+    if _package is None:
+        _package = await asyncio.to_thread(importlib.import_module, "openai")
+    return _package
 
 
 def _first_variable(names: tuple[str, ...]) -> str:

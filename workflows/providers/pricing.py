@@ -56,6 +56,24 @@ def _by_rate(rate: Rate, usage: Usage) -> Price:
     return Price(amount, rate.input_per_million, rate.output_per_million, known=True, source="own table")
 
 
+_loaded = False
+
+
+def load() -> None:
+    """Read the price list from disk (about a second, once), so that `price_of` answers at once."""
+    global _loaded
+    if not _loaded:
+        from genai_prices import data_snapshot
+
+        data_snapshot.get_snapshot()
+        _loaded = True
+
+
+def is_loaded() -> bool:
+    """Whether `price_of` answers without reading the price list first."""
+    return _loaded
+
+
 def _by_snapshot(ref: ModelRef, usage: Usage) -> Price:
     # The package reads 1.6 MB of data when it is imported (about a second): only where a price is asked for.
     import genai_prices
