@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeAlias
 
 from runs.engine.state import Place
@@ -45,13 +46,28 @@ class CompleteWait:
 
 
 @dataclass(frozen=True, slots=True)
+class DecideByDefault:
+    """Nobody decided a gate until it was due: take the decision that its author set for this."""
+
+    place: Place
+    round: int
+
+
+class Failure(StrEnum):
+    """Why a run fails other than by a step."""
+
+    STUCK = "stuck"
+    OUT_OF_TIME = "out_of_time"
+
+
+@dataclass(frozen=True, slots=True)
 class FinishRun:
     """End the run. `ended_by` is the step whose output is the run's (a filter), `failed` the steps that failed it."""
 
     status: RunStatus
     ended_by: Place | None = None
     failed: tuple[Place, ...] = ()
-    stuck: bool = False
+    failure: Failure | None = None
 
 
-Command: TypeAlias = StartStep | SkipStep | CancelStep | CompleteWait | FinishRun
+Command: TypeAlias = StartStep | SkipStep | CancelStep | CompleteWait | DecideByDefault | FinishRun

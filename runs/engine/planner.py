@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from runs.engine.commands import CancelStep, Command, CompleteWait, FinishRun, SkipStep, StartStep
+from runs.engine.commands import (
+    CancelStep,
+    Command,
+    CompleteWait,
+    DecideByDefault,
+    Failure,
+    FinishRun,
+    SkipStep,
+    StartStep,
+)
 from runs.engine.graph import Graph
 from runs.engine.readiness import Ready, Verdict, has_fired, is_left_behind, readiness
 from runs.engine.state import Place, RunState, StepState
@@ -26,11 +35,12 @@ def plan(
 
     1. A run that is over wants nothing. Cancelling ends every unfinished step and the run.
     2. A step that ends the run (a filter) ends every other unfinished step and the run, as completed.
-    3. Delays that are due complete, also while paused.
-    4. A failure that holds: nothing new starts; when nothing is running any more, the run has failed.
-    5. In topological order: steps that are off or that no path can reach are skipped, ready ones started (not while
+    3. A run whose time is up ends every unfinished step and has failed.
+    4. Delays that are due complete, also while paused; gates that are due take their default decision, if they have one.
+    5. A failure that holds: nothing new starts; when nothing is running any more, the run has failed.
+    6. In topological order: steps that are off or that no path can reach are skipped, ready ones started (not while
        paused), and where a join has fired, what can only lead to it is cancelled.
-    6. When every step has come to an end, the run is completed.
+    7. When every step has come to an end, the run is completed.
     """
     if state.status.is_over:
         return ()
@@ -41,6 +51,8 @@ def plan(
         step = state.get(key)
         if step is not None and step.ends_run and step.status is StepStatus.COMPLETED:
             return (*_cancel_rest(graph, state), FinishRun(RunStatus.COMPLETED, ended_by=step.place))
+    if state.deadline is not None and state.deadline <= now:
+        return (*_cancel_rest(graph, state), FinishRun(RunStatus.FAILED, failure=Failure.OUT_OF_TIME))
     due = [step for step in state.waiting() if step.due_at is not None and step.due_at <= now]
     due.sort(key=lambda step: (step.due_at or now, step.key))
     commands: list[Command] = [
@@ -52,6 +64,7 @@ def plan(
             commands.append(FinishRun(RunStatus.FAILED, failed=tuple(step.place for step in holding)))
         return tuple(commands)
     if state.intent is not Intent.PAUSE:
+        commands.extend(DecideByDefault(step.place, step.round) for step in due if step.wait is Wait.REVIEW)
         commands.extend(
             StartStep(step.place, step.round, step.attempt + 1, ()) for step in due if step.wait is Wait.RETRY
         )
@@ -61,7 +74,7 @@ def plan(
         commands.append(FinishRun(RunStatus.COMPLETED))
     elif not commands and not state.busy and not state.waiting() and touched is None and pass_.withheld == 0:
         # Cannot happen for a checked definition; if it ever does, the run says so instead of hanging.
-        commands.append(FinishRun(RunStatus.FAILED, stuck=True))
+        commands.append(FinishRun(RunStatus.FAILED, failure=Failure.STUCK))
     return tuple(commands)
 
 
@@ -79,15 +92,15 @@ def resting(graph: Graph, state: RunState) -> Rest:
     """How a run that has nothing in flight rests (07 §4, run status).
 
     Paused: held by a person, or the only remaining work waits for people. Otherwise running, a lone timer included.
-    While paused by a person delays still complete, retries are held.
+    A gate's own due date does not count as work. While paused by a person delays still complete, the rest is held.
     """
     waiting = sorted(state.waiting(), key=lambda step: graph.order.get(step.key, 0))
     paused = state.intent is Intent.PAUSE
     timers = [
-        step.due_at
-        for step in waiting
-        if step.due_at is not None and (step.wait is Wait.DELAY or (step.wait is Wait.RETRY and not paused))
+        step.due_at for step in waiting if step.due_at is not None and (step.wait is Wait.DELAY or not paused)
     ]
+    if state.deadline is not None:
+        timers.append(state.deadline)
     wake_at = min(timers) if timers else None
     only_people = bool(waiting) and all(step.wait is Wait.REVIEW for step in waiting)
     status = RunStatus.PAUSED if paused or only_people else RunStatus.RUNNING
@@ -95,11 +108,15 @@ def resting(graph: Graph, state: RunState) -> Rest:
 
 
 def rewind(graph: Graph, state: RunState, from_step: str | None) -> tuple[StepState, ...]:
-    """New rounds for a retry: the failed steps, and with `from_step` that step and everything after it that has begun.
+    """New rounds for a retry: the failed steps and those that were cut short when the run's time was up; with
+    `from_step` also that step and everything after it that has begun.
 
-    Steps that have not begun need no new round: they are planned as ever. Old rounds stay as they were.
+    Steps that have not begun need no new round: they are planned as ever. Old rounds stay as they were, and so do
+    steps that lost a race.
     """
     keys = {step.key for step in state.failed_without_way_out()}
+    lost = {key for losers in graph.losers.values() for key in losers}
+    keys |= {step.key for step in state if step.status is StepStatus.CANCELLED and step.key not in lost}
     if from_step is not None:
         keys |= {from_step, *graph.definition.descendants(from_step)}
     rounds: list[StepState] = []

@@ -51,7 +51,7 @@ class StepState:
 class RunState:
     """A run's state in memory. `put` keeps the small indexes that make planning independent of the run's length."""
 
-    __slots__ = ("_failed", "_running", "_steps", "_terminal", "_waiting", "intent", "status")
+    __slots__ = ("_failed", "_running", "_steps", "_terminal", "_waiting", "deadline", "intent", "status")
 
     def __init__(
         self,
@@ -59,9 +59,11 @@ class RunState:
         status: RunStatus = RunStatus.RUNNING,
         intent: Intent = Intent.NONE,
         steps: Iterable[StepState] = (),
+        deadline: datetime | None = None,
     ) -> None:
         self.status = status
         self.intent = intent
+        self.deadline = deadline
         self._steps: dict[Place, StepState] = {}
         self._running: set[Place] = set()
         self._waiting: set[Place] = set()
@@ -129,6 +131,3 @@ class RunState:
     @property
     def busy(self) -> int:
         return len(self._running)
-
-    def copy(self) -> RunState:
-        return RunState(status=self.status, intent=self.intent, steps=tuple(self._steps.values()))

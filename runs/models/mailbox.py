@@ -71,6 +71,11 @@ class Review(models.Model):
     fields = models.JSONField(default=list, blank=True)
     buttons = models.JSONField(default=list, blank=True, help_text="[{decision, label, port}]")
     due_at = models.DateTimeField(null=True, blank=True)
+    default_decision = models.CharField(
+        max_length=64,
+        blank=True,
+        help_text="Taken by itself when the gate is due; empty = it goes on waiting.",
+    )
     decision = models.CharField(max_length=64, blank=True)
     comment = models.TextField(blank=True)
     edited = models.JSONField(null=True, blank=True)

@@ -68,6 +68,7 @@ class Run(models.Model):
     lease_token = models.CharField(max_length=40, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     lease_owner = models.CharField(max_length=120, blank=True)
+    deadline_at = models.DateTimeField(null=True, blank=True, help_text="When the run's time limit is up.")
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)

@@ -8,7 +8,16 @@ from decimal import Decimal
 from typing import Any, assert_never
 from uuid import UUID
 
-from runs.engine.commands import CancelStep, Command, CompleteWait, FinishRun, SkipStep, StartStep
+from runs.engine.commands import (
+    CancelStep,
+    Command,
+    CompleteWait,
+    DecideByDefault,
+    Failure,
+    FinishRun,
+    SkipStep,
+    StartStep,
+)
 from runs.engine.failures import GiveUp, GoOn, TryAgain, after_failure
 from runs.engine.planner import Interrupted, rewind
 from runs.engine.sentences import waiting_for
@@ -30,6 +39,10 @@ from workflows.lib.limits import CRASHES_PER_STEP, STEP_ROUNDS
 from workflows.steps.base import Completed, EndRun, ExecutionKind, ReviewRequest, WaitUntil
 
 _ZERO = Decimal(0)
+
+
+class GateTaken(Exception):
+    """A person decided while the default decision was being written: the transition is planned again."""
 
 
 class Applier:
@@ -380,10 +393,12 @@ class Applier:
             "fields": list(asked.fields),
             "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
             "due_at": asked.due_at,
+            "default_decision": asked.default_decision or "",
             "created_at": self.now,
         }
         self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
-        self._wait(step, Wait.REVIEW, None, **usage)
+        # Only a gate that can decide itself is a timer; else its date is for people.
+        self._wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
         self._event(
             EventType.REVIEW_REQUESTED,
             step,
@@ -596,6 +611,8 @@ class Applier:
                     self._cancel(command)
                 case CompleteWait():
                     self._delay_is_over(command)
+                case DecideByDefault():
+                    self._decide_by_default(command)
                 case FinishRun():
                     self._finish(command)
                 case _:
@@ -736,6 +753,25 @@ class Applier:
             label = self.graph.step(step.key).label
             self._end_as_failed(step, error_json(bad.info, label), {}, self.now, port=None, output=None)
 
+    def _decide_by_default(self, command: DecideByDefault) -> None:
+        """The gate is due: its own decision, unless a person's is already on its way in the mail."""
+        step = self.state.get(*command.place)
+        assert step is not None
+        decided = {
+            "status": Review.Status.DECIDED,
+            "decision": "",
+            "decided_by_label": "Nobody decided in time",
+            "decided_at": self.now,
+        }
+        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN).first()
+        if gate is None:
+            return
+        decided["decision"] = gate.default_decision
+        self.t.writes.append(_decides_gate(gate.pk, decided))
+        for name, value in decided.items():
+            setattr(gate, name, value)
+        self._decided(step, gate)
+
     def _finish(self, command: FinishRun) -> None:
         run = self.t.run
         self.t.finishes = True
@@ -760,7 +796,13 @@ class Applier:
         self._event(EventType.DONE, None, {"status": str(command.status)})
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
-        if command.stuck or not command.failed:
+        if command.failure is Failure.OUT_OF_TIME:
+            limit = self.loaded.prepared.definition.settings.get("max_run_time_s")
+            message = f"The run took longer than {limit} s, the limit that the workflow sets."
+            return error_json(
+                ErrorInfo("out_of_time", message, fix="Raise the limit in the workflow's settings, or retry.")
+            )
+        if command.failure is Failure.STUCK or not command.failed:
             return error_json(
                 ErrorInfo(
                     "stuck", "No step can go on, though not every step has ended.", fault=Fault.INTERNAL
@@ -840,6 +882,15 @@ def _closes_open_attempts(
         if status is AttemptStatus.INTERRUPTED:
             changes["counted"] = False
         Attempt.objects.filter(step_run_id=step_run, status=AttemptStatus.OPEN).update(**changes)
+
+    return write
+
+
+def _decides_gate(review_id: UUID, decided: dict[str, Any]) -> Any:
+    def write() -> None:
+        changed = Review.objects.filter(pk=review_id, status=Review.Status.OPEN).update(**decided)
+        if not changed:
+            raise GateTaken
 
     return write
 

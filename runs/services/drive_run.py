@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,7 +26,7 @@ from runs.engine.state import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
 from runs.services import rows
-from runs.services.apply_commands import Applier
+from runs.services.apply_commands import Applier, GateTaken
 from runs.services.execute_step import Result, Task, Work, run_inline, start
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
@@ -275,11 +275,21 @@ class Driver:
         """The first transition of a run starts its clock; a run that a person held and that goes on says so."""
         if self.run.started_at is None:
             t.run |= {"started_at": now, "status": RunStatus.RUNNING}
+            self._set_deadline(t, now)
         elif self.state.status is RunStatus.PENDING:
             t.run["status"] = RunStatus.RUNNING
+            self._set_deadline(t, now)
         elif self._was_held_by_person() and self.state.intent is Intent.NONE:
             t.run["status"] = RunStatus.RUNNING
             t.event(EventType.RESUMED, now, {"reason": "person", "by": self.run.intent_by})
+
+    def _set_deadline(self, t: Transition, now: datetime) -> None:
+        """The time limit counts from the start, and anew from a retry: what it ended would else end at once again."""
+        limit = self.loaded.prepared.definition.settings.get("max_run_time_s")
+        if limit:
+            before, self.state.deadline = self.state.deadline, now + timedelta(seconds=float(limit))
+            t.run["deadline_at"] = self.state.deadline
+            t.remember(lambda: setattr(self.state, "deadline", before))
 
     def _was_held_by_person(self) -> bool:
         held = any(entry.get("kind") == "pause" for entry in self.run.waiting_for)
@@ -374,9 +384,10 @@ class Driver:
         return [result, *self._drain()]
 
     def _seconds_to_next_timer(self, at_most: float) -> float:
-        paused = self.state.intent is Intent.PAUSE
-        wake_at = resting(self.loaded.graph, self.state).wake_at if self.state.waiting() else None
-        if wake_at is None or (paused and not self.state.waiting()):
+        if not self.state.waiting() and self.state.deadline is None:
+            return at_most
+        wake_at = resting(self.loaded.graph, self.state).wake_at
+        if wake_at is None:
             return at_most
         return max(min((wake_at - utc_now()).total_seconds(), at_most), 0.0)
 
@@ -468,6 +479,9 @@ class Driver:
             except _FenceClosed:
                 t.undo()
                 raise self._why_refused() from None
+            except GateTaken:
+                t.undo()
+                raise _Refused from None
             except (DataError, IntegrityError) as error:
                 t.undo()
                 raise _Unstorable(str(error)) from error

@@ -47,7 +47,9 @@ class LoadedRun:
         self.run = run
         self.prepared = ready
         self.graph: Graph = ready.graph
-        self.state = RunState(status=RunStatus(run.status), intent=Intent(run.intent))
+        self.state = RunState(
+            status=RunStatus(run.status), intent=Intent(run.intent), deadline=run.deadline_at
+        )
         self.inputs: dict[Place, tuple[str, ...]] = {}
         self.skipped: dict[Place, str] = {}
         self.tries: dict[str, int] = {}

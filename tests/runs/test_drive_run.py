@@ -477,3 +477,37 @@ def test_events_of_a_run_have_no_gaps_whatever_happened(world: World) -> None:
     driven(retry_run(run=run, actor=world.bob))
     assert event_types(run).count("run_failed") == 2
     assert Event.objects.filter(run=run).count() == run.event_seq
+
+
+def test_a_gate_that_is_due_takes_its_default_decision(world: World) -> None:
+    definition = definition_of(
+        [node("a"), gate("g", due="2 hours", default_decision="approve"), node("b")], "a>g>b"
+    )
+    run = driven(started(world.bob, definition, {"x": 1}))
+    assert run.status == RunStatus.PAUSED
+    assert timedelta(hours=1, minutes=59) < run.wake_at - timezone.now() < timedelta(hours=2)
+    StepRun.objects.filter(run=run, step_key="g").update(due_at=timezone.now() - timedelta(seconds=1))
+    driven(run)
+    assert run.status == RunStatus.COMPLETED, run.error
+    review = Review.objects.get(run=run)
+    assert (review.status, review.decision, review.decided_by) == (Review.Status.DECIDED, "approve", None)
+
+
+def test_a_gate_that_is_due_without_a_default_goes_on_waiting(world: World) -> None:
+    run = driven(started(world.bob, definition_of([gate("g", due="2 hours")]), {"x": 1}))
+    assert (run.status, run.wake_at) == (RunStatus.PAUSED, None)
+    assert Review.objects.get(run=run).due_at is not None
+
+
+def test_a_run_over_its_time_limit_fails_and_a_retry_gives_it_the_time_again(world: World) -> None:
+    definition = definition_of([node("a"), gate("g")], "a>g", settings={"max_run_time_s": 60})
+    run = driven(started(world.bob, definition, {"x": 1}))
+    assert run.status == RunStatus.PAUSED
+    assert run.wake_at == run.deadline_at
+    Run.objects.filter(pk=run.pk).update(deadline_at=timezone.now() - timedelta(seconds=1))
+    driven(run)
+    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "out_of_time")
+    driven(retry_run(run=run, actor=world.bob))
+    assert run.status == RunStatus.PAUSED
+    assert run.deadline_at > timezone.now()
+    assert statuses(run) == {"a": "completed", "g": "waiting"}

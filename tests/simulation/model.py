@@ -157,7 +157,7 @@ class Driver:
                     changed.append(self.completed(step, outputs))
                 case FinishRun():
                     status = command.status
-                    assert not command.stuck, "the run is stuck"
+                    assert command.failure is None, "the run is stuck"
                 case _:
                     assert_never(command)  # type: ignore[arg-type]
         self.world.commit(changed, outputs, status)
