@@ -583,11 +583,16 @@ def _places(current: Iterable[int | None]) -> list[int]:
 
 
 def _same(first: JSONValue, second: JSONValue) -> bool:
-    """Equal also in kind: to Python True equals 1, in a workflow it does not."""
+    """Equal, and true and false only to themselves: to Python True equals 1, in a workflow it does not.
+
+    Numbers may change their spelling (jsonb gives 0 for -0.0), so texts of the two would differ where nothing does.
+    """
     if first != second:
         return False
-    if isinstance(first, dict | list):
-        return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+    if isinstance(first, dict):
+        return all(_same(value, second[key]) for key, value in first.items())
+    if isinstance(first, list):
+        return all(_same(one, other) for one, other in zip(first, second, strict=True))
     return isinstance(first, bool) == isinstance(second, bool)
 
 

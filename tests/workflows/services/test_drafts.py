@@ -101,6 +101,12 @@ def test_true_and_one_are_not_the_same_setting(world: World):
     assert compile_draft(draft).step("a").config["whole"] is not True
 
 
+def test_a_number_in_another_spelling_is_the_same(world: World):
+    draft = saved(world, definition(step("a", "transform", config={"low": [-0.0], "high": 2.0})))
+    saved(world, definition(step("a", "transform", config={"low": [0], "high": 2})), draft)
+    assert step_revisions(draft) == {"a": 1}
+
+
 def test_two_steps_may_swap_their_names_in_one_save(world: World):
     draft = saved(world, definition(step("a", label="First"), step("b", label="Second")))
     swapped = definition(step("a", label="SECOND"), step("b", label="first"))
