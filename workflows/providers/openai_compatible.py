@@ -151,6 +151,17 @@ class OpenAICompatible(Provider):
                 provider=self.name,
                 fault=Fault.AUTHOR,
             )
+        try:
+            return await self._attempt(request, model, account, on_delta)
+        except ProviderError as error:
+            # Some servers repeat the key that they refuse.
+            if account.api_key and error.detail:
+                error.detail = error.detail.replace(account.api_key, "(key)")
+            raise
+
+    async def _attempt(
+        self, request: ChatRequest, model: str, account: Account, on_delta: OnDelta
+    ) -> ChatAnswer:
         openai = await _openai()
         client = _clients.get(openai, account)
         place = (account.base_url, model)

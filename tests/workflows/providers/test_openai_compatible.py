@@ -236,5 +236,12 @@ async def test_a_provider_without_an_account_names_the_variable(monkeypatch: pyt
     assert "GOOGLE_API_KEY" in error.fix
 
 
+async def test_a_key_that_the_server_repeats_is_not_kept(server: FakeOpenAI):
+    server.script(Reply(status=401, body={"error": {"message": "Incorrect API key provided: sk-canary."}}))
+    error = await failure()
+    assert error.detail == "Incorrect API key provided: (key)."
+    assert "sk-canary" not in str(vars(error))
+
+
 def test_a_key_is_never_part_of_a_repr():
     assert "sk-canary" not in repr(Account("openai", "http://x", "sk-canary"))
