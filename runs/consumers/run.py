@@ -31,6 +31,7 @@ from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot
 from workflows.templatetags.ui import look_of
 from workflows.tenancy.actor import Actor
+from workflows.tenancy.live import person_group
 from workflows.tenancy.models import Membership, User
 
 log = structlog.get_logger(__name__)
@@ -39,11 +40,6 @@ RIGHTS_SECONDS = 30.0
 TEXTS_WAITING = 500
 # Close codes: before accepting they become an HTTP refusal, after it the page reads them.
 NOT_THERE, SHOWN_OUT = 4404, 4403
-
-
-def person_group(user_id: object) -> str:
-    """Everything open of one person: told when their memberships change."""
-    return f"person.{user_id}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Inten
             doorbell.ring(run.pk)
     if changed:
         run.refresh_from_db()
+        # "Pausing" shows at once; the driver may still be busy with a long step.
+        progress.run_changed(run.pk, run.tenant_id, run.event_seq)
     return bool(changed)
 
 

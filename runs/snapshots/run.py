@@ -379,7 +379,7 @@ class _Builder:
             version=run.version.number,
             kind=run.kind,
             yolo=run.yolo,
-            status=run.status,
+            status=self.status,
             review=bool(gates),
             status_word=self._status_word(failed, waiting=bool(gates)),
             steps_done=run.steps_done,
@@ -487,7 +487,9 @@ class _Builder:
             source = self.definition.step(strand.source)
             answers = self._answers(source)
             edge = next(e for e in self.definition.outgoing(source.key) if e.id in strand.edges)
-            if edge.port in answers:
+            wired = {other.port for other in self.definition.outgoing(source.key)}
+            # One path alone is no branch: its answer says nothing that the row above does not say.
+            if edge.port in answers and (len(wired) > 1 or edge.port != next(iter(answers))):
                 way = self.way(strand)
                 said = answers[edge.port]
                 after = {Way.TAKEN: ", taken", Way.CLOSED: ", not taken"}.get(way, "")
@@ -560,7 +562,7 @@ class _Builder:
 
     def _waits(self, row: StepRun, review: Review | None, does: str) -> str:
         if row.wait == Wait.REVIEW:
-            who = people(review.assignees) if review is not None else "a person"
+            who = people(review.assignees) if review is not None and review.assignees else "a reviewer"
             return f"Waiting for {who}, since {words.clock(row.started_at or row.created_at)[:5]}"
         if row.wait == Wait.RETRY and row.due_at is not None:
             return f"Tries again at {words.clock(row.due_at)}, try {row.attempt} of {row.max_attempts}"
@@ -603,7 +605,7 @@ class _Builder:
         ]
         approvals = sum(r.status == Review.Status.DECIDED for r in self.reviews.values())
         return Failure(
-            headline=str(error.get("message") or "The step failed").rstrip("."),
+            headline=words.cause(error),
             helps=" ".join(
                 part
                 for part in (f"Tried {words.times(tries)}." if tries > 1 else "", words.trying_helps(error))
@@ -627,6 +629,14 @@ class _Builder:
         return f"{done} step{'s' if done != 1 else ''} done", f"{retried} retried" if retried else ""
 
     # -- the run itself --
+
+    @cached_property
+    def status(self) -> str:
+        """The run's status; one that a decision has set going again is running, though its driver says so only later."""
+        working = any(row.status in (StepStatus.RUNNING, StepStatus.QUEUED) for row in self.current.values())
+        if self.run.status == RunStatus.PAUSED and self.run.intent == Intent.NONE and working:
+            return RunStatus.RUNNING
+        return self.run.status
 
     def _status_word(self, failed: str, *, waiting: bool) -> str:
         run = self.run
@@ -676,7 +686,7 @@ class _Builder:
             return ()
         if run.intent == Intent.PAUSE:
             found.append(Control("resume", "Continue", "play", key="p"))
-        elif run.status in (RunStatus.PENDING, RunStatus.RUNNING):
+        elif self.status in (RunStatus.PENDING, RunStatus.RUNNING):
             found.append(Control("pause", "Pause", "pause", key="p"))
         found.append(
             Control(

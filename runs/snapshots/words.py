@@ -57,7 +57,7 @@ def one_line(text: str | None, limit: int = 140) -> str:
     if not text:
         return ""
     plain = " ".join(_MARKUP.sub(lambda match: match.group(2) or "", text).split())
-    return plain if len(plain) <= limit else f"{plain[: limit - 1].rsplit(' ', 1)[0]}…"
+    return plain if len(plain) <= limit else f"{plain[: limit - 1].rsplit(' ', 1)[0].rstrip('.,;:')}…"
 
 
 def seconds(wait: timedelta) -> str:
@@ -124,6 +124,12 @@ def decided(review: Review) -> str:
     edits = " with edits" if review.edited is not None else ""
     who = f" by {review.decided_by_label}" if review.decided_by_label else ""
     return f"{word}{edits}{who}{', with a comment' if review.comment else ''}"
+
+
+def cause(error: JSONObject) -> str:
+    """The error's own sentence as a headline; whether a retry helps is said below it."""
+    message = str(error.get("message") or "The step failed")
+    return message.removesuffix("Trying again will not help.").strip().rstrip(".")
 
 
 def trying_helps(error: JSONObject) -> str:

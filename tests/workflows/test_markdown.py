@@ -84,7 +84,7 @@ def test_links_give_away_nothing() -> None:
 
 
 def test_headings_start_below_those_of_the_page() -> None:
-    assert [tag for tag, _ in elements("# One\n\n## Two\n\n##### Five")] == ["h3", "h4", "h6"]
+    assert [tag for tag, _ in elements("# One\n\n## Two\n\n##### Five")] == ["h3", "h4", "h5"]
 
 
 def test_tables_lists_and_code_keep_their_shape() -> None:

@@ -36,8 +36,12 @@ def _image_as_words(
 
 
 def _heading(renderer: Any, tokens: Sequence[Token], index: int, options: OptionsDict, env: EnvType) -> str:
+    """A heading of the document within the page: no level is left out, whatever the author began with."""
     token = tokens[index]
-    token.tag = f"h{min(6, int(token.tag[1]) + HEADING_SHIFT)}"
+    if token.nesting > 0:
+        level = min(6, int(token.tag[1]) + HEADING_SHIFT, int(env.get("level", HEADING_SHIFT)) + 1)
+        env["level"] = level
+    token.tag = f"h{env['level']}"
     return str(renderer.renderToken(tokens, index, options, env))
 
 

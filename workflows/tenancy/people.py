@@ -17,6 +17,7 @@ from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Proble
 from workflows.tenancy.access import may_grant
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
+from workflows.tenancy.live import rights_changed
 from workflows.tenancy.mail import send_mail_soon
 from workflows.tenancy.models import Invitation, Membership, User
 from workflows.tenancy.roles import Permission, Role
@@ -147,6 +148,7 @@ def change_role(*, actor: Actor, membership: Membership, role: str) -> Membershi
             _keep_an_owner(actor)
         membership.role = role
         record(actor, "changed the role of", membership, before={"role": before}, after={"role": role})
+        rights_changed(membership.user_id)
     return membership
 
 
@@ -158,6 +160,7 @@ def remove_member(*, actor: Actor, membership: Membership) -> None:
         before = {"email": membership.user.email, "role": membership.role}
         record(actor, "removed", membership, before=before)
         Membership.objects.for_tenant(actor.tenant).filter(pk=membership.pk).delete()
+        rights_changed(membership.user_id)
         if membership.role == Role.OWNER:
             _keep_an_owner(actor)
 
