@@ -29,6 +29,7 @@ from workflows.forms.accounts import (
 )
 from workflows.lib.errors import NotFound, StepwellError
 from workflows.tenancy.access import NOT_FOUND, TenantRequest
+from workflows.tenancy.mail import is_first_in_a_minute
 from workflows.tenancy.models import Membership, User
 from workflows.tenancy.people import accept_invitation, open_invitation
 from workflows.tenancy.sign_in_links import person_of, use_token
@@ -93,6 +94,8 @@ def password_reset(request: HttpRequest) -> HttpResponse:
     form = ResetPasswordForm(request.POST)
     if not form.is_valid():
         return render(request, "accounts/password_reset.html", {"form": form}, status=UNPROCESSABLE)
+    if not is_first_in_a_minute("password_reset", form.cleaned_data["email"]):
+        return redirect("accounts:password_reset_sent")
     form.save(
         # The host of the request is the visitor's word; links in mails go to the address that the operator set.
         domain_override=settings.PUBLIC_URL.partition("://")[2],

@@ -169,6 +169,17 @@ def test_a_reset_answers_the_same_and_mails_only_who_is_known(
     )
 
 
+def test_asking_again_and_again_fills_nobodys_inbox(
+    client: Client, nadia: User, django_capture_on_commit_callbacks
+):
+    answers = {
+        ask_for_reset(client, django_capture_on_commit_callbacks, address).status_code
+        for address in ("nadia@example.com", "NADIA@example.com", "nadia@example.com")
+    }
+    assert answers == {302}
+    assert len(mail.outbox) == 1
+
+
 def test_a_reset_link_changes_the_password_once(
     client: Client, nadia: User, django_capture_on_commit_callbacks
 ):
