@@ -124,15 +124,21 @@ def check(
     text: str, labels: Iterable[str] | None = None, *, parameters: Iterable[str] = ()
 ) -> list[ExpressionProblem]:
     """Everything that is wrong with an expression, in order; empty when it can be evaluated."""
-    known = None if labels is None else frozenset(labels)
+    return list(_checked(text, None if labels is None else frozenset(labels), frozenset(parameters)))
+
+
+@lru_cache(maxsize=2048)
+def _checked(
+    text: str, known: frozenset[str] | None, parameters: frozenset[str]
+) -> tuple[ExpressionProblem, ...]:
     try:
-        faults = list(_faults(parse_expression(text, known), text, known, frozenset(parameters)))
+        faults = list(_faults(parse_expression(text, known), text, known, parameters))
         if not faults:
             compile_expression(text, known, parameters=parameters)
     except ExpressionError as error:
         faults = [error]
     faults.sort(key=lambda fault: fault.position.offset)
-    return [ExpressionProblem(fault.code, fault.message, fault.fix, fault.position) for fault in faults]
+    return tuple(ExpressionProblem(fault.code, fault.message, fault.fix, fault.position) for fault in faults)
 
 
 def _faults(
@@ -140,7 +146,7 @@ def _faults(
 ) -> Iterable[ExpressionError]:
     """What can be known to be wrong without data."""
     yield from unknown_names(tree, text, parameters)
-    known = {normal(label) for label in labels or ()}
+    known = _normalised(labels or frozenset())
     for node in walk(tree):
         place = Position.of(text, node.start)
         if isinstance(node, Reference) and node.path.root == "steps":
@@ -155,6 +161,11 @@ def _faults(
                 yield ExpressionError("unknown_step", f"There is no step “{label}”", place, fix)
         elif isinstance(node, Call):
             yield from _call_faults(node, text)
+
+
+@lru_cache(maxsize=32)
+def _normalised(labels: frozenset[str]) -> frozenset[str]:
+    return frozenset(normal(label) for label in labels)
 
 
 def _call_faults(node: Call, text: str) -> Iterable[ExpressionError]:

@@ -104,7 +104,7 @@ def _scan(text: str) -> Template:
     return Template(text, tuple(parts), tuple(errors))
 
 
-_cached_scan = lru_cache(maxsize=512)(_scan)
+_cached_scan = lru_cache(maxsize=2_048)(_scan)
 
 
 def _closing(text: str, at: int) -> int | None:

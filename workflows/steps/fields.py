@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Final, TypeAlias
 
 from django import forms
@@ -1088,9 +1090,12 @@ def parse_duration(text: str) -> timedelta:
 # --- the two doorways -----------------------------------------------------------------------------
 
 
-def config_fields(form: type[forms.Form]) -> dict[str, ConfigField]:
-    """The settings of a type's form, in order."""
-    return {name: field for name, field in form.base_fields.items() if isinstance(field, ConfigField)}
+@lru_cache(maxsize=512)  # asked several times for every step whenever a workflow is read or checked
+def config_fields(form: type[forms.Form]) -> Mapping[str, ConfigField]:
+    """The settings of a type's form, in order. The form is never instantiated: that would copy every field."""
+    return MappingProxyType(
+        {name: field for name, field in form.base_fields.items() if isinstance(field, ConfigField)}
+    )
 
 
 def filled(form: type[forms.Form], config: JSONObject) -> JSONObject:
