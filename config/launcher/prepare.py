@@ -11,7 +11,7 @@ import sys
 from urllib.parse import urlsplit
 
 # The person whom `make run` signs in: the owner of the demo tenant that load_demo makes.
-DEMO_OWNER = "olivia@demo.example"
+DEMO_OWNER = "nadia@demo.example"
 
 
 def check_redis(url: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from runs.engine.statuses import RunStatus
@@ -29,10 +30,10 @@ def node(key: str, type: str = "transform", **fields: Any) -> dict[str, Any]:
 
 def edges(*paths: str) -> list[dict[str, Any]]:
     """`a>b>c`, or `a:false>b` for a named port."""
-    found = []
+    found: list[dict[str, Any]] = []
     for path in paths:
         names = path.split(">")
-        for left, right in zip(names, names[1:], strict=False):
+        for left, right in pairwise(names):
             source, _, port = left.partition(":")
             target = right.partition(":")[0]
             found.append(

@@ -27,7 +27,13 @@ def ask(key: str, prompt: str = "Write about {{ input.topic }}.", **fields: Any)
 
 
 def test_a_model_step_streams_and_keeps_what_was_sent_and_what_it_cost(world: World) -> None:
-    run = driven(started(world.bob, definition_of([ask("a"), ask("b", "Improve: {{ previous }}")], "a>b"), {"topic": "wells"}))
+    run = driven(
+        started(
+            world.bob,
+            definition_of([ask("a"), ask("b", "Improve: {{ previous }}")], "a>b"),
+            {"topic": "wells"},
+        )
+    )
     assert run.status == RunStatus.COMPLETED, run.error
     row = rows(run)["a"]
     attempt = Attempt.objects.get(step_run=row)
@@ -36,7 +42,10 @@ def test_a_model_step_streams_and_keeps_what_was_sent_and_what_it_cost(world: Wo
     assert attempt.calls[0]["text"] == row.output["content"] == attempt.text
     assert row.tokens > 0
     assert run.tokens == sum(row.tokens for row in rows(run).values())
-    assert row.output["content"] in Attempt.objects.get(step_run=rows(run)["b"]).calls[0]["messages"][-1]["content"]
+    assert (
+        row.output["content"]
+        in Attempt.objects.get(step_run=rows(run)["b"]).calls[0]["messages"][-1]["content"]
+    )
     event_types(run)
 
 
@@ -96,21 +105,19 @@ def test_a_wait_over_two_seconds_is_a_timer_that_gives_the_worker_back(
 ) -> None:
     nodes = [ask("a", retry_policy={"max_attempts": 3, "delay_ms": 60_000, "jitter": 0})]
     run = started(world.bob, definition_of(nodes), {"topic": "wells"})
+    from workflows.providers.chat import chat as real
     from workflows.providers.errors import ProviderError
-    from runs.services import execute_step
-
-    real = execute_step.chat
 
     async def busy(*args: Any, **kwargs: Any) -> Any:
         raise ProviderError("The model is busy.", code="rate_limited", retryable=True)
 
-    monkeypatch.setattr(execute_step, "chat", busy)
+    monkeypatch.setattr("runs.services.execute_step.chat", busy)
     driven(run)
     assert run.status == RunStatus.RUNNING
     assert run.lease_token == ""
     assert "try 2 of 3" in run.waiting_for[0]["sentence"]
     assert Event.objects.get(run=run, type="retry").data["of"] == 3
-    monkeypatch.setattr(execute_step, "chat", real)
+    monkeypatch.setattr("runs.services.execute_step.chat", real)
     StepRun.objects.filter(run=run).update(due_at=timezone.now() - timedelta(seconds=1))
     driven(run)
     assert run.status == RunStatus.COMPLETED, run.error

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from runs.engine.statuses import RunStatus, StepStatus
 from runs.models import Attempt, Event, Mail, Review, Run, StepRun
-from runs.services import drive_run
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.decide_review import decide_early, decide_review
+from runs.services.execute_step import run_inline
 from tests.runs.support import definition_of, driven, event_types, node, rows, started, statuses
 from tests.support.factories import World, member
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
@@ -354,7 +354,7 @@ def test_a_driver_whose_lease_has_passed_to_another_writes_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(world.bob, definition_of([node("a"), node("b")], "a>b"), {"x": 1})
-    real = drive_run.run_inline
+    real = run_inline
 
     def steal(work: Any) -> Any:
         Run.objects.filter(pk=run.pk).update(
@@ -362,7 +362,7 @@ def test_a_driver_whose_lease_has_passed_to_another_writes_nothing(
         )
         return real(work)
 
-    monkeypatch.setattr(drive_run, "run_inline", steal)
+    monkeypatch.setattr("runs.services.drive_run.run_inline", steal)
     driven(run)
     assert statuses(run) == {"a": "running"}, "the result of the late driver was not written"
     assert run.lease_token == "other"
@@ -370,13 +370,13 @@ def test_a_driver_whose_lease_has_passed_to_another_writes_nothing(
 
 def test_a_late_driver_whose_lease_nobody_took_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     run = started(world.bob, definition_of([node("a"), node("b")], "a>b"), {"x": 1})
-    real = drive_run.run_inline
+    real = run_inline
 
     def sleep_in(work: Any) -> Any:
         Run.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=5))
         return real(work)
 
-    monkeypatch.setattr(drive_run, "run_inline", sleep_in)
+    monkeypatch.setattr("runs.services.drive_run.run_inline", sleep_in)
     assert driven(run).status == RunStatus.COMPLETED
 
 
@@ -385,7 +385,7 @@ def test_nothing_starts_after_a_pause_or_cancel_has_committed(
     world: World, monkeypatch: pytest.MonkeyPatch, intent: str, status: RunStatus
 ) -> None:
     run = started(world.bob, definition_of([node("a"), node("b")], "a>b"), {"x": 1})
-    real = drive_run.run_inline
+    real = run_inline
 
     def stop(work: Any) -> Any:
         if work.step.key == "a":
@@ -393,7 +393,7 @@ def test_nothing_starts_after_a_pause_or_cancel_has_committed(
             (pause_run if intent == "pause" else cancel_run)(run=fresh, actor=world.bob)
         return real(work)
 
-    monkeypatch.setattr(drive_run, "run_inline", stop)
+    monkeypatch.setattr("runs.services.drive_run.run_inline", stop)
     driven(run)
     assert run.status == status
     assert statuses(run)["a"] == "completed" if intent == "pause" else True
@@ -430,7 +430,7 @@ def test_a_large_output_is_kept_beside_the_row_and_read_back(world: World) -> No
     ]
     run = driven(started(world.bob, definition_of(nodes, "a>b"), {"text": big}))
     assert run.status == RunStatus.COMPLETED, run.error
-    assert set(rows(run)["a"].output) == {"$blob"}
+    assert set(rows(run)["a"].output or {}) == {"$blob"}
     assert run.output == {"content": 400_000}
 
 

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
-from runs.engine.commands import CancelStep, CompleteWait, FinishRun, SkipStep, StartStep
+from runs.engine.commands import (
+    CancelStep,
+    Command,
+    CompleteWait,
+    DecideByDefault,
+    FinishRun,
+    SkipStep,
+    StartStep,
+)
 from runs.engine.failures import GiveUp, GoOn, TryAgain, after_failure
 from runs.engine.graph import Graph
 from runs.engine.planner import interrupted, plan, resting, rewind
@@ -64,7 +72,9 @@ class World:
         if self.chance.random() < self.crash_chance:
             raise Crash
 
-    def commit(self, changed: list[StepState], outputs: dict[tuple[Place, int], dict[str, str]], status: RunStatus) -> None:
+    def commit(
+        self, changed: list[StepState], outputs: dict[tuple[Place, int], dict[str, str]], status: RunStatus
+    ) -> None:
         """All of it or nothing: a crash before it loses everything, a crash after it loses only memory."""
         self.may_crash()
         for step in changed:
@@ -102,7 +112,9 @@ class Driver:
         touched: set[str] | None = None
         while not self.state.status.is_over:
             commands = plan(self.graph, self.state, self.world.now, touched)
-            assert plan(self.graph, self.state, self.world.now, touched) == commands, "asked again it says the same"
+            assert plan(self.graph, self.state, self.world.now, touched) == commands, (
+                "asked again it says the same"
+            )
             if touched is not None:
                 everything = plan(self.graph, self.state, self.world.now)
                 assert set(everything) == set(commands), "what was not touched cannot matter"
@@ -115,11 +127,13 @@ class Driver:
                 touched |= self.finish(self.in_flight.pop(at))
                 continue
             rest = resting(self.graph, self.state)
-            self.world.status = rest.status if not self.state.status.is_over else self.state.status
-            assert rest.wake_at is not None or rest.waiting or rest.paused_by_person, "a run that waits for nothing"
+            self.world.status = rest.status
+            assert rest.wake_at is not None or rest.waiting or rest.paused_by_person, (
+                "a run that waits for nothing"
+            )
             return
 
-    def apply(self, commands: tuple[object, ...]) -> set[str]:
+    def apply(self, commands: tuple[Command, ...]) -> set[str]:
         changed: list[StepState] = []
         outputs: dict[tuple[Place, int], dict[str, str]] = {}
         status = self.state.status
@@ -143,11 +157,15 @@ class Driver:
                     started.append(command)
                 case SkipStep():
                     changed.append(
-                        StepState(key=command.place.key, round=command.round, status=StepStatus.SKIPPED, row=1)
+                        StepState(
+                            key=command.place.key, round=command.round, status=StepStatus.SKIPPED, row=1
+                        )
                     )
                 case CancelStep():
                     changed.append(
-                        StepState(key=command.place.key, round=command.round, status=StepStatus.CANCELLED, row=1)
+                        StepState(
+                            key=command.place.key, round=command.round, status=StepStatus.CANCELLED, row=1
+                        )
                     )
                 case CompleteWait():
                     step = self.state.get(*command.place)
@@ -155,11 +173,13 @@ class Driver:
                     assert step.due_at is not None
                     assert step.due_at <= self.world.now, "a delay fired early"
                     changed.append(self.completed(step, outputs))
+                case DecideByDefault():
+                    raise AssertionError("no gate of the simulator has a date")
                 case FinishRun():
                     status = command.status
                     assert command.failure is None, "the run is stuck"
                 case _:
-                    assert_never(command)  # type: ignore[arg-type]
+                    assert_never(command)
         self.world.commit(changed, outputs, status)
         for step in changed:
             self.state.put(step)
@@ -187,7 +207,11 @@ class Driver:
         """The outside world answers one call."""
         step = self.state.get(*start.place)
         assert step is not None
-        if step.status is not StepStatus.RUNNING or step.attempt != start.attempt or step.round != start.round:
+        if (
+            step.status is not StepStatus.RUNNING
+            or step.attempt != start.attempt
+            or step.round != start.round
+        ):
             return set()
         definition = self.graph.step(step.key)
         called = (start.place, start.round, start.attempt)
@@ -197,7 +221,9 @@ class Driver:
         draw = fate.random()
         if definition.type == "delay":
             after = step.but(
-                status=StepStatus.WAITING, wait=Wait.DELAY, due_at=self.world.now + timedelta(seconds=fate.randint(1, 90))
+                status=StepStatus.WAITING,
+                wait=Wait.DELAY,
+                due_at=self.world.now + timedelta(seconds=fate.randint(1, 90)),
             )
         elif definition.type == "review":
             after = step.but(status=StepStatus.WAITING, wait=Wait.REVIEW)
@@ -210,7 +236,12 @@ class Driver:
         return {step.key}
 
     def failed(
-        self, step: StepState, definition: StepDef, *, retryable: bool, outputs: dict[tuple[Place, int], dict[str, str]]
+        self,
+        step: StepState,
+        definition: StepDef,
+        *,
+        retryable: bool,
+        outputs: dict[tuple[Place, int], dict[str, str]],
     ) -> StepState:
         policy: RetryPolicy = definition.retry or ONCE
         after = after_failure(

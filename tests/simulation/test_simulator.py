@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from datetime import datetime
 
 import pytest
 
-from runs.engine.planner import plan
-from runs.engine.state import RunState
+from runs.engine.commands import Command
+from runs.engine.planner import plan, resting
+from runs.engine.state import Place, RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, StepStatus
 from tests.simulation.graphs import random_graph
 from tests.simulation.model import START, Crash, Driver, World, run_to_end
@@ -51,6 +53,20 @@ def test_a_completed_try_is_called_once_without_crashes() -> None:
         assert all(count == 1 for count in world.calls.values()), f"seed {seed}"
 
 
+class Interrupted(Driver):
+    """A driver that hears of an intent at its commit number `at`."""
+
+    def __init__(self, world: World, intent: Intent, at: int) -> None:
+        super().__init__(world)
+        self.wanted, self.at = intent, at
+
+    def apply(self, commands: tuple[Command, ...]) -> set[str]:
+        if self.world.commits >= self.at and self.state.intent is Intent.NONE:
+            self.world.intent = self.state.intent = self.wanted
+            return {*self.graph.off, *self.graph.order}
+        return super().apply(commands)
+
+
 @pytest.mark.parametrize("intent", [Intent.PAUSE, Intent.CANCEL])
 def test_nothing_starts_after_a_pause_or_cancel_has_committed(intent: Intent) -> None:
     """The driver learns of the intent at a random commit; a cancelled run ends at once, a paused one goes on later."""
@@ -59,23 +75,18 @@ def test_nothing_starts_after_a_pause_or_cancel_has_committed(intent: Intent) ->
         chance = random.Random(f"intent {seed}")
         at = chance.randint(0, 12)
 
-        class Interrupted(Driver):
-            def apply(self, commands: tuple[object, ...]) -> set[str]:
-                if self.world.commits >= at and self.state.intent is Intent.NONE:
-                    self.world.intent = self.state.intent = intent
-                    return {*self.graph.off, *self.graph.order}
-                return super().apply(commands)
-
         for _ in range(200):
             try:
-                Interrupted(world).drive()
+                Interrupted(world, intent, at).drive()
             except Crash:  # pragma: no cover - no crashes are asked for here
                 continue
             if world.status.is_over or world.status is RunStatus.PAUSED:
                 break
             world.now = max(world.now, wake(world))
         if intent is Intent.CANCEL and world.intent is Intent.CANCEL:
-            assert world.status in (RunStatus.CANCELLED, RunStatus.COMPLETED, RunStatus.FAILED), f"seed {seed}"
+            assert world.status in (RunStatus.CANCELLED, RunStatus.COMPLETED, RunStatus.FAILED), (
+                f"seed {seed}"
+            )
             assert not [row for row in current(world).values() if not row.status.is_terminal], f"seed {seed}"
         world.intent = Intent.NONE
         if not world.status.is_over:
@@ -84,14 +95,12 @@ def test_nothing_starts_after_a_pause_or_cancel_has_committed(intent: Intent) ->
             check_end(world)
 
 
-def wake(world: World) -> object:
-    from runs.engine.planner import resting
-
+def wake(world: World) -> datetime:
     return resting(world.graph, world.load()).wake_at or START
 
 
-def current(world: World) -> dict[object, object]:
-    newest: dict[object, object] = {}
+def current(world: World) -> dict[Place, StepState]:
+    newest: dict[Place, StepState] = {}
     for (place, _), row in sorted(world.rows.items(), key=lambda entry: entry[0][1]):
         newest[place] = row
     return newest

@@ -121,7 +121,7 @@ def test_a_bad_provider_is_refused_with_what_is_missing():
             )
         )
     with pytest.raises(registry.BadProvider, match="no provider"):
-        registry.register(int)  # type: ignore[type-var]
+        registry.register(int)
     with pytest.raises(registry.UnknownProvider, match="demo"):
         registry.get("nobody")
 
