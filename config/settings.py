@@ -159,6 +159,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
+# The password of the demo tenant's people; empty: they sign in by a link only.
+DEMO_PASSWORD: str = env.str("STEPWELL_DEMO_PASSWORD", default="")
 PASSWORD_RESET_TIMEOUT = 60 * 60 * 4
 
 AXES_FAILURE_LIMIT: int = env.int("STEPWELL_SIGN_IN_ATTEMPTS", default=10)
