@@ -79,6 +79,16 @@
     if (element.name) return `[name="${CSS.escape(element.name)}"]`;
     return element.matches?.("button, summary, a") ? element.tagName.toLowerCase() : null;
   };
+  // A button that is there before and after stays the same element: a dialog may be asking about it right now.
+  const keepForms = (old, fresh) => {
+    for (const form of old.querySelectorAll("form[data-run-form]")) {
+      const twin = [...fresh.querySelectorAll("form[data-run-form]")].find((other) => other.action === form.action && other.className === form.className);
+      const button = twin?.querySelector("button");
+      if (!button || button.textContent !== form.querySelector("button")?.textContent) continue;
+      for (const { name, value } of twin.attributes) form.setAttribute(name, value);
+      twin.replaceWith(form);
+    }
+  };
   const keep = (old, fresh) => {
     for (const box of old.querySelectorAll("[data-live-text]")) {
       const twin = fresh.querySelector(`[data-live-text="${box.dataset.liveText}"]`);
@@ -88,12 +98,17 @@
       const twin = fresh.querySelectorAll("details")[n];
       if (twin) twin.open = one.open;
     });
+    keepForms(old, fresh);
     for (const field of old.querySelectorAll("input[id], textarea[id]")) {
       const twin = fresh.querySelector(`#${CSS.escape(field.id)}`);
       if (twin && field.value !== field.defaultValue) twin.value = field.value;
     }
   };
   const gatesOf = (root) => [...root.querySelectorAll("[data-gate]")];
+  const sameGates = (old, fresh) => {
+    const [before, after] = [old, fresh].map((root) => gatesOf(root).map((gate) => gate.dataset.gate + gate.querySelectorAll("footer").length));
+    return before.length > 0 && before.join() === after.join();
+  };
   const keepGates = (old, fresh) => {
     for (const gate of gatesOf(old)) {
       const twin = fresh.querySelector(`#${CSS.escape(gate.id)}`);
@@ -132,8 +147,10 @@
     const fresh = parse(html);
     if (!old || !fresh) return;
     for (const field of fresh.querySelectorAll('input[name="csrfmiddlewaretoken"]')) field.value = token();
-    const focused = old.contains(document.activeElement) ? placeOf(document.activeElement, old) : null;
-    const caret = focused && "selectionStart" in document.activeElement ? document.activeElement.selectionStart : null;
+    if (id === "run-gate" && sameGates(old, fresh)) return;
+    const active = old.contains(document.activeElement) ? document.activeElement : null;
+    const focused = active ? placeOf(active, old) : null;
+    const caret = focused && "selectionStart" in active ? active.selectionStart : null;
     if (id === "run-gate") keepGates(old, fresh);
     else keep(old, fresh);
     const before = old.querySelector(".runstep")?.dataset.s;
@@ -141,7 +158,9 @@
     if (old.querySelector(".runstep.is-selected")) step?.classList.add("is-selected");
     if (flash && step && step.dataset.s !== before) step.classList.add("is-changed");
     old.replaceWith(fresh);
-    if (focused && !fresh.contains(document.activeElement)) {
+    // An element that was carried over has lost the focus on its way.
+    if (active?.isConnected) active.focus({ preventScroll: true });
+    else if (focused && !fresh.contains(document.activeElement)) {
       const target = fresh.querySelector(focused);
       target?.focus({ preventScroll: true });
       if (caret !== null && target?.setSelectionRange && target.type !== "email") target.setSelectionRange(caret, caret);
