@@ -117,7 +117,9 @@ class SummarizeStep(StepType):
             raise StepError("The text holds no words to summarize.", code="empty_input", field="text")
         wanted = _wanted(setting, len(sentences))
         language = language_of(text, setting["language"])
-        picked = pick(sentences, wanted, language=language, ranking=setting["ranking"])
+        # A sentence that the text repeats says nothing new the second time.
+        distinct = list(dict.fromkeys(sentences))
+        picked = pick(distinct, min(wanted, len(distinct)), language=language, ranking=setting["ranking"])
         output = {
             "content": " ".join(picked),
             "sentences": picked,

@@ -88,7 +88,7 @@ def test_a_single_sentence_is_kept_and_that_is_said():
 
 def test_repeated_sentences_and_lines_without_full_stops_are_summarized_too():
     repeated = run("summarize", {"sentences": 2}, previous={"content": "Water is life. " * 50}).output
-    assert repeated["sentences"] == ["Water is life."] * 2
+    assert repeated["sentences"] == ["Water is life."]
     lines = "\n".join(f"Buy {thing} at the market" for thing in ("bread", "milk", "salt", "oil", "rice"))
     output = run("summarize", {"sentences": 2}, previous={"content": lines}).output
     assert len(output["sentences"]) == 2
@@ -322,3 +322,10 @@ def test_a_models_category_must_be_of_the_list():
             chat=chat,
         )
     assert (caught.value.info.code, caught.value.info.retryable) == ("invalid_answer", True)
+
+
+def test_a_summary_says_no_sentence_twice() -> None:
+    once = "Rivers carried freight. The railway came later. Barges vanished soon. Yards grew beside the water."
+    output = run("summarize", {"sentences": 4}, previous={"content": f"{once} {once} {once}"}).output
+    assert sorted(output["sentences"]) == sorted(set(output["sentences"]))
+    assert len(output["sentences"]) == 4
