@@ -8,12 +8,19 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 _folder = tempfile.mkdtemp(prefix="stepwell-bench-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["STEPWELL_DATA_DIR"] = _folder
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+# The shell's own database, queue and keys must neither be written to nor steer what is measured.
+for _name in ("DATABASE_URL", "REDIS_URL", "DEBUG"):
+    os.environ.pop(_name, None)
+if os.environ.get("BENCH_USE_DATABASE_URL"):
+    os.environ["DATABASE_URL"] = os.environ["BENCH_DATABASE_URL"]
+DATA_DIR = Path(_folder)
 
 import logging  # noqa: E402
 
@@ -28,10 +35,11 @@ from django.core.management import call_command  # noqa: E402
 from runs.models import Run  # noqa: E402
 from runs.services.start_run import start_run  # noqa: E402
 from workflows.definition.schema import canonical_json, content_hash, parse_definition  # noqa: E402
+from workflows.lib.ids import new_id  # noqa: E402
 from workflows.models import Workflow, WorkflowVersion  # noqa: E402
 from workflows.steps.catalog import CATALOG  # noqa: E402
 from workflows.tenancy.actor import Actor  # noqa: E402
-from workflows.tenancy.models import Tenant, User  # noqa: E402
+from workflows.tenancy.models import Membership, Tenant, User  # noqa: E402
 from workflows.tenancy.roles import Role  # noqa: E402
 
 
@@ -46,8 +54,10 @@ class Bench:
     @cache
     def get() -> Bench:
         call_command("migrate", verbosity=0)
-        tenant = Tenant.objects.create(slug="bench", name="Bench", max_running_runs=1_000)
-        user = User.objects.create_user("bench@example.com")
+        mark = new_id().hex[-12:]  # a database that is given may have seen a benchmark before
+        tenant = Tenant.objects.create(slug=f"bench-{mark}", name="Bench", max_running_runs=1_000)
+        user = User.objects.create_user(f"bench-{mark}@example.com")
+        Membership.objects.create(tenant=tenant, user=user, role=Role.OWNER)
         return Bench(tenant, Actor(tenant=tenant, role=Role.OWNER, user=user))
 
 
