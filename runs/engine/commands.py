@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from runs.engine.state import Place
+from runs.engine.scopes import ItemPlace, Place
 from runs.engine.statuses import RunStatus, Skip
 
 
@@ -53,6 +53,43 @@ class DecideByDefault:
     round: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """Begin an item: its body's first steps start in the same plan."""
+
+    item: ItemPlace
+
+
+@dataclass(frozen=True, slots=True)
+class EndItem:
+    """Every step of an item's body has come to an end, or cannot. `failed`: the steps that failed it.
+
+    `ended_by`: the filter that ended it early, whose output is its result. `cancelled`: nobody needs it any more.
+    """
+
+    item: ItemPlace
+    failed: tuple[Place, ...] = ()
+    ended_by: Place | None = None
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MoreItems:
+    """Ask a loop whether it goes round once more."""
+
+    place: Place
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseContainer:
+    """A container is through with its items: complete it with their results, or fail it (`failed`)."""
+
+    place: Place
+    round: int
+    failed: bool = False
+
+
 class Failure(StrEnum):
     """Why a run fails other than by a step."""
 
@@ -70,4 +107,15 @@ class FinishRun:
     failure: Failure | None = None
 
 
-Command: TypeAlias = StartStep | SkipStep | CancelStep | CompleteWait | DecideByDefault | FinishRun
+Command: TypeAlias = (
+    StartStep
+    | SkipStep
+    | CancelStep
+    | CompleteWait
+    | DecideByDefault
+    | OpenItem
+    | EndItem
+    | MoreItems
+    | CloseContainer
+    | FinishRun
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from workflows.definition.bypass import bypass_disabled
@@ -33,9 +33,25 @@ class Graph:
         return tuple(step.key for step in self.definition.steps)
 
     @cached_property
+    def top_off(self) -> tuple[str, ...]:
+        """Keys of the steps of the top level that are off: their rows say so. Bodies keep no rows for theirs."""
+        return tuple(step.key for step in self.whole.children(None) if step.key in self.off)
+
+    @cached_property
     def total(self) -> int:
-        """Steps that a run has to decide, the ones that are off included."""
-        return len(self.definition.steps) + len(self.off)
+        """Steps of the top level that a run has to decide, the ones that are off included."""
+        return len(self.definition.children(None)) + len(self.top_off)
+
+    @cached_property
+    def _bodies(self) -> Mapping[str | None, tuple[str, ...]]:
+        found: dict[str | None, list[str]] = {}
+        for key in self.order:
+            found.setdefault(self.step(key).parent, []).append(key)
+        return {parent: tuple(keys) for parent, keys in found.items()}
+
+    def body(self, container: str | None) -> tuple[str, ...]:
+        """Keys of a container's body (None: the top level) in topological order."""
+        return self._bodies.get(container, ())
 
     def step(self, key: str) -> StepDef:
         return self.definition.by_key[key]
@@ -87,7 +103,7 @@ class Graph:
 def compile_graph(definition: Definition, catalog: TypeCatalog) -> Graph:
     """Prepare a checked definition for planning. Raises ValueError on a cycle, which validation refuses before."""
     bypassed = bypass_disabled(definition, catalog)
-    rest = bypassed.definition
+    rest = _with_own_bodies(bypassed.definition, catalog)
     return Graph(
         definition=rest,
         whole=definition,
@@ -97,6 +113,18 @@ def compile_graph(definition: Definition, catalog: TypeCatalog) -> Graph:
         order=_topological(rest),
         main_ports={step.key: main_port(step, catalog) or DEFAULT_PORT for step in rest.steps},
     )
+
+
+def _with_own_bodies(definition: Definition, catalog: TypeCatalog) -> Definition:
+    """Containers whose settings are their body (a fan-out with a prompt) get it as one hidden step: one mechanism."""
+    hidden = [
+        body
+        for step in definition.steps
+        if catalog.is_container(step.type)
+        and not definition.children(step.key)
+        and (body := catalog.own_body(step)) is not None
+    ]
+    return replace(definition, steps=(*definition.steps, *hidden)) if hidden else definition
 
 
 def _topological(definition: Definition) -> dict[str, int]:

@@ -57,6 +57,8 @@ class Wait(StrEnum):
     DELAY = "delay"
     RETRY = "retry"
     REVIEW = "review"
+    ITEMS = "items"
+    CHILD = "child"
 
 
 class Skip(StrEnum):

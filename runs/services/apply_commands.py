@@ -21,7 +21,8 @@ from runs.engine.commands import (
 from runs.engine.failures import GiveUp, GoOn, TryAgain, after_failure
 from runs.engine.planner import Interrupted, rewind
 from runs.engine.sentences import waiting_for
-from runs.engine.state import Place, StepState
+from runs.engine.scopes import Place
+from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
 from runs.models import EarlyDecision, Mail, Review, StepRun
 from runs.services.eligibility import why_not_eligible

@@ -22,7 +22,7 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.commands import Command, StartStep
 from runs.engine.planner import interrupted, plan, resting
-from runs.engine.state import Place
+from runs.engine.scopes import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
 from runs.services import rows

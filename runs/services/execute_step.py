@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import close_old_connections
 
-from runs.engine.state import Place
+from runs.engine.scopes import Place
 from runs.progress import TextWriter, open_text
 from runs.services.values import error_info
 from workflows.definition.graph import StepDef

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from runs.engine.graph import Graph
-from runs.engine.state import Place, RunState, StepState
+from runs.engine.scopes import Place
+from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Mail, Review, Run, StepRun
 from runs.services.prepared import Prepared, prepared

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from runs.engine.state import Place, RunState, StepState
+from runs.engine.scopes import Place
+from runs.engine.state import RunState, StepState
 from runs.engine.statuses import EventType
 from runs.models import Blob
 from runs.services import rows

@@ -9,8 +9,9 @@ from datetime import datetime
 import pytest
 
 from runs.engine.commands import Command
-from runs.engine.planner import plan, resting
-from runs.engine.state import Place, RunState, StepState
+from runs.engine.planner import _all_places, plan, resting
+from runs.engine.scopes import Place
+from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, StepStatus
 from tests.simulation.graphs import random_graph
 from tests.simulation.model import START, Crash, Driver, World, run_to_end
@@ -24,10 +25,13 @@ def chunks() -> list[range]:
     return [range(start, min(start + CHUNK, FIRST + SEEDS)) for start in range(FIRST, FIRST + SEEDS, CHUNK)]
 
 
+@pytest.mark.parametrize("containers", [False, True], ids=["flat", "containers"])
 @pytest.mark.parametrize("seeds", chunks(), ids=str)
-def test_every_run_ends_whatever_crashes(seeds: range) -> None:
+def test_every_run_ends_whatever_crashes(seeds: range, containers: bool) -> None:
     for seed in seeds:
-        world = World(random_graph(seed), seed, crash_chance=0.15)
+        world = World(
+            random_graph(seed, containers=containers), seed, crash_chance=0.04 if containers else 0.15
+        )
         try:
             run_to_end(world)
             check_end(world)
@@ -35,13 +39,14 @@ def test_every_run_ends_whatever_crashes(seeds: range) -> None:
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
+@pytest.mark.parametrize("containers", [False, True], ids=["flat", "containers"])
 @pytest.mark.parametrize("seeds", chunks(), ids=str)
-def test_crashes_change_nothing_where_order_does_not_matter(seeds: range) -> None:
-    """Same final states and outputs with crashes as without, for workflows whose joins wait for everything."""
+def test_crashes_change_nothing_where_order_does_not_matter(seeds: range, containers: bool) -> None:
+    """Same final states and outputs with crashes as without, for workflows without races and holds."""
     for seed in seeds:
-        graph = random_graph(seed, racing=False)
-        calm = run_to_end(World(graph, seed))
-        stormy = run_to_end(World(graph, seed, crash_chance=0.25))
+        graph = random_graph(seed, racing=False, containers=containers)
+        calm = run_to_end(World(graph, seed, orderly=True))
+        stormy = run_to_end(World(graph, seed, crash_chance=0.05 if containers else 0.25, orderly=True))
         assert ends(calm) == ends(stormy), f"seed {seed}"
         assert calm.outputs == stormy.outputs, f"seed {seed}"
         assert calm.status is stormy.status, f"seed {seed}"
@@ -60,10 +65,10 @@ class Interrupted(Driver):
         super().__init__(world)
         self.wanted, self.at = intent, at
 
-    def apply(self, commands: tuple[Command, ...]) -> set[str]:
+    def apply(self, commands: tuple[Command, ...]) -> set[Place]:
         if self.world.commits >= self.at and self.state.intent is Intent.NONE:
             self.world.intent = self.state.intent = self.wanted
-            return {*self.graph.off, *self.graph.order}
+            return set(_all_places(self.graph, self.state))
         return super().apply(commands)
 
 
@@ -116,7 +121,7 @@ def check_end(world: World) -> None:
     rows = current(world)
     if world.status is RunStatus.COMPLETED:
         ended = any(row.ends_run for row in rows.values())
-        for step in (*world.graph.definition.steps,):
+        for step in world.graph.definition.children(None):
             row = next((r for place, r in rows.items() if place.key == step.key), None)
             if row is None:
                 assert ended, f"{step.key} was never decided"

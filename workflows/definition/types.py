@@ -40,6 +40,10 @@ class TypeCatalog(Protocol):
         """Whether its settings make a body without steps (a fan-out with a prompt): its texts may say `item`."""
         ...
 
+    def own_body(self, step: StepDef) -> StepDef | None:
+        """The hidden step that such settings stand for, its `parent` the container; None for other steps."""
+        ...
+
     def can_disable(self, type: str) -> bool: ...
 
     def clean(self, step: StepDef) -> tuple[StepDef, tuple[Problem, ...]]:

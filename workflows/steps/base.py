@@ -87,7 +87,10 @@ class ReviewRequest:
     quorum: int = 1
     bar_starter: bool = False
     fields: tuple[JSONObject, ...] = ()
-    buttons: tuple[tuple[str, str, str], ...] = (("approve", "Approve", "approved"), ("reject", "Reject", "rejected"))
+    buttons: tuple[tuple[str, str, str], ...] = (
+        ("approve", "Approve", "approved"),
+        ("reject", "Reject", "rejected"),
+    )
     due_at: datetime | None = None
     default_decision: str | None = None
 
@@ -100,7 +103,37 @@ class EndRun:
     reason: str
 
 
-Outcome: TypeAlias = Completed | WaitUntil | ReviewRequest | EndRun
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """One item of a container: its value (`item`), and a heading that people tell it by."""
+
+    value: JSONValue
+    heading: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItems:
+    """A container begins: its items, and how they are worked through.
+
+    `tolerated` failed items (or `tolerated_percent` of all) leave the container whole; `needed` completed ones are
+    enough (None: all). `in_order`: one after the other, also while one waits. `more`: the container is asked for the next item after the last one. `passes_last`: in the
+    body `previous` of a first step is the result of the item before, not the item. `result` is the expression of an
+    item's result; empty: the last step's output.
+    """
+
+    items: tuple[NewItem, ...]
+    concurrency: int = 1
+    tolerated: int = 0
+    tolerated_percent: float | None = None
+    needed: int | None = None
+    in_order: bool = False
+    more: bool = False
+    passes_last: bool = False
+    result: str = ""
+    notes: str = ""
+
+
+Outcome: TypeAlias = Completed | WaitUntil | ReviewRequest | EndRun | OpenItems
 
 
 class StepError(StepwellError):
@@ -240,6 +273,14 @@ class StepType(ABC):
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         """Semantic problems of the settings that the form's own cleaning cannot see."""
         return ()
+
+    def own_body(self, step: StepDef) -> StepDef | None:
+        """For containers: the hidden step that the settings stand for (a prompt per item); None: a body of steps."""
+        return None
+
+    def next_item(self, context: StepContext, index: int) -> NewItem | None:
+        """For containers whose items come one by one: item number `index`, or None when there is none any more."""
+        return None
 
     def execute(self, context: StepContext) -> Outcome:
         """Do the work (kinds INLINE and CPU). Raises StepError."""

@@ -85,6 +85,10 @@ class Catalog:
     def has_own_body(self, step: StepDef) -> bool:
         return self.is_container(step.type) and bool(step.config.get("prompt"))
 
+    def own_body(self, step: StepDef) -> StepDef | None:
+        found = registry.find(step.type)
+        return found.own_body(step) if found else None
+
     def can_disable(self, type: str) -> bool:
         found = registry.find(type)
         return found is None or found.can_disable

@@ -62,6 +62,13 @@ class FakeCatalog:
     def has_own_body(self, step: StepDef) -> bool:
         return step.type == "fan_out" and bool(step.config.get("prompt"))
 
+    def own_body(self, step: StepDef) -> StepDef | None:
+        return (
+            StepDef(f"{step.key}-item", "llm", f"{step.label} item", parent=step.key)
+            if self.has_own_body(step)
+            else None
+        )
+
     def can_disable(self, type: str) -> bool:
         return type not in ("start", "end")
 
