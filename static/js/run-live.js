@@ -82,7 +82,7 @@
   // A button that is there before and after stays the same element: a dialog may be asking about it right now.
   const keepForms = (old, fresh) => {
     for (const form of old.querySelectorAll("form[data-run-form]")) {
-      const twin = [...fresh.querySelectorAll("form[data-run-form]")].find((other) => other.action === form.action && other.className === form.className);
+      const twin = [...fresh.querySelectorAll("form[data-run-form]")].find((other) => other.getAttribute("action") === form.getAttribute("action") && other.className === form.className);
       const button = twin?.querySelector("button");
       if (!button || button.textContent !== form.querySelector("button")?.textContent) continue;
       for (const { name, value } of twin.attributes) form.setAttribute(name, value);
