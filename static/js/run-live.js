@@ -8,6 +8,7 @@
   const QUIET = 25000;
   const SUMMARY_EVERY = 10000;
   const BOX_KEEPS = 4000;
+  const FLASH = 1300;
 
   // --- text ---------------------------------------------------------------------------------------
   const texts = new Map();
@@ -156,7 +157,10 @@
     const before = old.querySelector(".runstep")?.dataset.s;
     const step = fresh.querySelector(".runstep");
     if (old.querySelector(".runstep.is-selected")) step?.classList.add("is-selected");
-    if (flash && step && step.dataset.s !== before) step.classList.add("is-changed");
+    if (flash && step && step.dataset.s !== before) {
+      step.classList.add("is-changed");
+      setTimeout(() => step.classList.remove("is-changed"), FLASH);
+    }
     old.replaceWith(fresh);
     // An element that was carried over has lost the focus on its way.
     if (active?.isConnected) active.focus({ preventScroll: true });
