@@ -144,6 +144,10 @@ WORKER_THREADS: int = env.int("STEPWELL_WORKER_THREADS", default=16)
 # How long work in hand may go on after SIGTERM; below what the supervisor waits before it kills.
 WORKER_GRACE_SECONDS: float = env.float("STEPWELL_WORKER_GRACE", default=15.0)
 
+# --- Calls to other servers --------------------------------------------------------------------------------------
+# Hosts that workflows may call although their address is not public: host or host:port, commas between.
+OUTBOUND_ALLOW: list[str] = env.list("STEPWELL_OUTBOUND_ALLOW", default=[])
+
 # --- People ----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenancy.User"
 AUTHENTICATION_BACKENDS = [
