@@ -18,7 +18,7 @@ from templates_app.models import WorkflowTemplate
 from templates_app.selectors import categories, gallery_templates, the_template
 from templates_app.services.save_as_template import save_as_template
 from templates_app.services.use_template import use_template
-from templates_app.views.shapes import Shape, shape_of
+from templates_app.shapes import Shape, shape_of
 from workflows.lib.errors import Conflict, Invalid
 from workflows.selectors import visible_workflows
 from workflows.tenancy.access import TenantRequest, get_or_404, permission_required, tenant_required
