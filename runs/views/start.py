@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from runs.forms import StartForm
+from runs.models import Run
 from runs.services.start_run import start_run
 from workflows.definition.graph import Definition
 from workflows.lib.errors import NotFound, StepwellError
@@ -35,7 +36,7 @@ def start(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         sent,
         definition=definition,
         may_yolo=request.actor.may(Permission.REVIEW),
-        initial={"version": chosen},
+        initial={"version": chosen, **_last_input(workflow)},
     )
     if sent is None or not form.is_valid():
         return _shown(request, workflow, form, chosen, 200 if sent is None else 422)
@@ -73,6 +74,18 @@ def _definition(workflow: Workflow, chosen: str) -> Definition:
     if found is None:
         raise NotFound(NOT_FOUND)
     return load_definition(found)
+
+
+def _last_input(workflow: Workflow) -> dict[str, Any]:
+    """What the newest run by hand was given, so that trying once more takes one press."""
+    runs = Run.objects.filter(workflow=workflow, tenant_id=workflow.tenant_id, trigger_type="manual")
+    found = runs.order_by("-created_at").values_list("input", flat=True).first() or {}
+    # A value that was too large for the row is not brought back.
+    return {
+        f"input_{name}": value
+        for name, value in found.items()
+        if not (isinstance(value, dict) and "$blob" in value)
+    }
 
 
 def _shown(

@@ -81,6 +81,23 @@ def a_workflow(world: World) -> dict[str, Any]:
     return {"pk": workflow(world.tenant, "Canary of Marlowe").pk}
 
 
+def a_draft(world: World) -> dict[str, Any]:
+    """A workflow with a step and a path, each addressed by its id."""
+    two = runs.graph(runs.step("one"), runs.step("two"))
+    made = create_workflow(actor=world.alice, name="Canary of Marlowe", definition=two)
+    return {"pk": made.pk, "key": "one", "edge": "e0"}
+
+
+def an_archived_workflow(world: World) -> dict[str, Any]:
+    return {"pk": workflow(world.tenant, "Canary of Marlowe", status="archived").pk}
+
+
+def a_version(world: World) -> dict[str, Any]:
+    made = workflow(world.tenant, "Canary of Marlowe", latest_version=1, status="active")
+    runs.version(made, runs.graph(runs.step("one")))
+    return {"pk": made.pk, "number": 1}
+
+
 def a_member(world: World) -> dict[str, Any]:
     return {"pk": Membership.objects.get(tenant=world.tenant, user=world.rita.user).pk}
 
@@ -218,6 +235,31 @@ ROUTES: dict[str, Route] = {
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
+    # --- workflows and the builder
+    "workflows:home": public("GET", note="leads to the list"),
+    "workflows:index": page(GET=VIEW),
+    "workflows:create": page(POST=EDIT),
+    "workflows:builder": thing(a_draft, GET=VIEW),
+    "workflows:add_step": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "place": "end"}),
+    "workflows:add_path": thing(a_draft, POST=EDIT, sample={"source": "one", "target": "two"}),
+    "workflows:change_path": thing(a_draft, POST=EDIT, sample={"remove": "1"}),
+    "workflows:variables": thing(a_draft, POST=EDIT, sample={"name": "text", "type": "string"}),
+    "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
+    "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:duplicate": thing(a_draft, POST=EDIT),
+    "workflows:archive": thing(a_draft, POST=EDIT),
+    "workflows:restore": thing(an_archived_workflow, POST=EDIT),
+    "workflows:delete": thing(a_draft, POST=EDIT),
+    "workflows:step": thing(a_draft, GET=VIEW, POST=EDIT, sample={"label": "First"}),
+    "workflows:step_enable": thing(a_draft, POST=EDIT),
+    "workflows:step_move": thing(a_draft, GET=EDIT, POST=EDIT, sample={"before": ""}),
+    "workflows:step_duplicate": thing(a_draft, POST=EDIT),
+    "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
+    "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:versions": thing(a_version, GET=VIEW),
+    "workflows:version": thing(a_version, GET=VIEW),
+    "workflows:version_restore": thing(a_version, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:detail": thing(a_run, GET=VIEW),
