@@ -34,6 +34,7 @@ class TemplateForm(forms.ModelForm[WorkflowTemplate]):
     icon = forms.ChoiceField(help_text="The small picture of the template.")
     document = forms.CharField(
         label="Definition",
+        strip=False,  # the spaces before the first line say how deep it is
         widget=forms.Textarea(
             attrs={"rows": 28, "cols": 110, "spellcheck": "false", "class": "vLargeTextField"}
         ),

@@ -34,7 +34,10 @@ def test_a_file_gives_its_words_and_its_definition():
 
 def test_the_digest_follows_the_meaning_and_not_the_layout():
     first = read_file(GOOD, name="a.yaml").digest
-    assert read_file("# a note\n" + GOOD.replace("name: Short one", 'name:   "Short one"'), name="b").digest == first
+    assert (
+        read_file("# a note\n" + GOOD.replace("name: Short one", 'name:   "Short one"'), name="b").digest
+        == first
+    )
     assert read_file(GOOD.replace("Short one", "Another"), name="a.yaml").digest != first
 
 

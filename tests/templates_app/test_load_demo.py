@@ -45,7 +45,9 @@ def test_the_ready_workflows_are_published_and_without_a_problem(demo: Tenant):
         assert (workflow.status, workflow.latest_version) == ("active", 1)
         assert not [problem for problem in problems_of(workflow) if problem.is_error]
     asked = {
-        name: list(Variable.objects.filter(workflow=found[name], required=True).values_list("name", flat=True))
+        name: list(
+            Variable.objects.filter(workflow=found[name], required=True).values_list("name", flat=True)
+        )
         for name in ("Text pipeline", "Deep Build Pipeline")
     }
     assert asked == {"Text pipeline": ["text"], "Deep Build Pipeline": ["idea"]}
@@ -60,7 +62,9 @@ def test_making_it_again_changes_nothing(demo: Tenant):
 
 def test_what_was_renamed_or_deleted_is_not_made_again(demo: Tenant):
     owner = system_actor(demo)
-    text, deep = (Workflow.objects.get(tenant=demo, name=name) for name in ("Text pipeline", "Deep Build Pipeline"))
+    text, deep = (
+        Workflow.objects.get(tenant=demo, name=name) for name in ("Text pipeline", "Deep Build Pipeline")
+    )
     update_workflow(workflow=text, actor=owner, name="My own pipeline")
     delete_workflow(workflow=deep, actor=owner)
     assert load_demo().workflows == ()
@@ -103,6 +107,4 @@ def test_the_command_takes_the_password_from_the_settings(settings):
     settings.DEMO_PASSWORD = "demo for everybody"
     call_command("load_builtin_templates", verbosity=0)
     call_command("load_demo", verbosity=0)
-    assert all(
-        User.objects.get(email=email).check_password("demo for everybody") for email, _, _ in PEOPLE
-    )
+    assert all(User.objects.get(email=email).check_password("demo for everybody") for email, _, _ in PEOPLE)
