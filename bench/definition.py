@@ -68,7 +68,7 @@ def main() -> None:
     definition = parse_definition(document, CATALOG)
     row("read it for the first time in a process", (time.perf_counter() - began) * 1_000, "ms", floor=floor)
     began = time.perf_counter()
-    problems = validate(definition, CATALOG)
+    problems = validate(replace(definition), CATALOG)
     row(
         "check it for the first time in a process",
         (time.perf_counter() - began) * 1_000,
@@ -81,10 +81,10 @@ def main() -> None:
         row(name, milliseconds(work, times=9), "ms", floor=floor, target=target)
 
     timed("read it (parse_definition)", lambda: parse_definition(document, CATALOG))
-    timed("check it (validate)", lambda: validate(definition, CATALOG))
+    timed("check it (validate)", lambda: validate(replace(definition), CATALOG))
     broken = _with_broken_references(document)
     began = time.perf_counter()
-    found = len(validate(broken, CATALOG))
+    found = len(validate(replace(broken), CATALOG))
     row(
         "check it for the first time, every prompt naming a wrong step",
         (time.perf_counter() - began) * 1_000,
@@ -92,7 +92,8 @@ def main() -> None:
         floor=floor,
         note=f"{found} problems found, each with the nearest name",
     )
-    timed("check it again, every prompt naming a wrong step", lambda: validate(broken, CATALOG))
+    timed("check it again, every prompt naming a wrong step", lambda: validate(replace(broken), CATALOG))
+    # A definition keeps what was worked out from it; every request begins with one of its own: `replace`.
     stored = to_json(definition)
     timed("read a stored version (from_stored)", lambda: from_stored(stored))
     timed("write it (canonical_json)", lambda: canonical_json(definition))
@@ -117,17 +118,20 @@ def _edits(definition: Definition) -> tuple[tuple[str, Callable[[], Edit]], ...]
 
     def insert() -> Edit:
         return operations.insert(
-            definition, replace(new, key="", label="A new one"), After(middle, "out"), CATALOG
+            replace(definition), replace(new, key="", label="A new one"), After(middle, "out"), CATALOG
         )
 
     return (
         ("insert a step in the middle", insert),
-        ("move a step by one (move_down)", lambda: operations.move_down(definition, "s21", CATALOG)),
-        ("rename a step that others use", lambda: operations.rename(definition, "s0", "First", CATALOG)),
-        ("turn a step off", lambda: operations.set_enabled(definition, middle, False, CATALOG)),
+        ("move a step by one (move_down)", lambda: operations.move_down(replace(definition), "s21", CATALOG)),
+        (
+            "rename a step that others use",
+            lambda: operations.rename(replace(definition), "s0", "First", CATALOG),
+        ),
+        ("turn a step off", lambda: operations.set_enabled(replace(definition), middle, False, CATALOG)),
         (
             "draw a path",
-            lambda: operations.connect(definition, "s10", "s50", CATALOG),
+            lambda: operations.connect(replace(definition), "s10", "s50", CATALOG),
         ),
     )
 
@@ -137,7 +141,7 @@ def _keystrokes(definition: Definition) -> Callable[[], Definition]:
 
     def press() -> Definition:
         config = {**definition.step("s101").config, "prompt": f"Write {next(numbers)} {{{{ previous }}}}"}
-        return operations.update_step(definition, "s101", CATALOG, config=config).definition
+        return operations.update_step(replace(definition), "s101", CATALOG, config=config).definition
 
     return press
 

@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.StaticFilesMiddleware",
     "config.request_log.RequestLogMiddleware",
+    "config.api_errors.ApiErrorsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -141,8 +142,14 @@ RQ = {"COMMIT_MODE": "on_db_commit"}
 RQ_SHOW_ADMIN_LINK = True
 WORKERS: int = env.int("STEPWELL_WORKERS", default=2)
 WORKER_THREADS: int = env.int("STEPWELL_WORKER_THREADS", default=16)
+# How long a run stays with a worker that says nothing; below 3 seconds a busy machine loses its own leases.
+LEASE_SECONDS: int = max(env.int("STEPWELL_LEASE_SECONDS", default=30), 3)
 # How long work in hand may go on after SIGTERM; below what the supervisor waits before it kills.
 WORKER_GRACE_SECONDS: float = env.float("STEPWELL_WORKER_GRACE", default=15.0)
+
+# --- Calls to other servers --------------------------------------------------------------------------------------
+# Hosts that workflows may call although their address is not public: host or host:port, commas between.
+OUTBOUND_ALLOW: list[str] = env.list("STEPWELL_OUTBOUND_ALLOW", default=[])
 
 # --- People ----------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "tenancy.User"

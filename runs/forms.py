@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 from django import forms
 
@@ -12,6 +12,8 @@ from runs.engine.statuses import RunStatus
 from runs.models import Review
 from runs.selectors import HISTORY_ORDERS, HistoryFilter
 from runs.snapshots.words import text_of
+from workflows.definition.graph import Definition, VariableDef, VariableType
+from workflows.lib.errors import StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
 from workflows.templatetags.ui import LOOKS
@@ -85,6 +87,118 @@ class HistoryForm(forms.Form):
             until=data.get("until"),
             order=data["sort"] if data.get("sort") in HISTORY_ORDERS else "newest",
         )
+
+
+class StartForm(forms.Form):
+    """What a run is started with: one field per input variable, as its type asks. The service checks the values.
+
+    Cleaned: `version` (number, "draft" or None), `test`, `yolo` (None where the choice was not shown).
+    """
+
+    version = forms.CharField(required=False, max_length=20)
+    test = forms.BooleanField(
+        required=False,
+        label="Test run",
+        help_text="Kept apart: it does not count in the figures of the workflow.",
+    )
+    yolo = forms.BooleanField(
+        required=False, label="Pass every review by itself (YOLO)", help_text="Nobody is asked in this run."
+    )
+
+    def __init__(self, *args: Any, definition: Definition, may_yolo: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.definition = definition
+        has_gate = any(step.type == "review" and step.enabled for step in definition.steps)
+        if may_yolo and has_gate:
+            self.fields["yolo"].initial = bool(definition.settings.get("yolo"))
+        else:
+            del self.fields["yolo"]
+        for variable in definition.input_variables():
+            self.fields[f"input_{variable.name}"] = _input_field(variable)
+
+    def asked(self) -> list[forms.BoundField]:
+        """The fields of the input variables, in their order."""
+        return [self[f"input_{variable.name}"] for variable in self.definition.input_variables()]
+
+    def choices(self) -> list[forms.BoundField]:
+        return [self[name] for name in ("test", "yolo") if name in self.fields]
+
+    def wanted_version(self) -> int | Literal["draft"] | None:
+        chosen = str(self.cleaned_data.get("version") or "")
+        if chosen == "draft":
+            return "draft"
+        return int(chosen) if chosen.isdecimal() else None
+
+    def input_data(self) -> JSONObject:
+        """The values by name; what was left empty is left out, so that defaults and "required" hold."""
+        found: JSONObject = {}
+        for variable in self.definition.input_variables():
+            value = self.cleaned_data.get(f"input_{variable.name}")
+            if value not in (None, "") or variable.type is VariableType.BOOLEAN:
+                found[variable.name] = value
+        return found
+
+    def yolo_choice(self) -> bool | None:
+        return bool(self.cleaned_data["yolo"]) if "yolo" in self.fields else None
+
+    def refuse(self, error: StepwellError) -> None:
+        """Put what the service says is wrong beside the fields it names, the rest above the form."""
+        for problem in error.problems:
+            name = f"input_{problem.field}"
+            where = f"{problem.step}: " if problem.step else ""
+            fix = f" {problem.fix}" if problem.fix else ""
+            self.add_error(name if name in self.fields else None, f"{where}{problem.message}{fix}")
+        if not error.problems:
+            self.add_error(None, error.message)
+
+
+class _JSONText(forms.CharField):
+    """Data written as JSON; `kind` is what it must be."""
+
+    def __init__(self, *, kind: type, **kwargs: Any) -> None:
+        super().__init__(widget=forms.Textarea(attrs={"rows": 6, "class": "mono"}), **kwargs)
+        self.kind = kind
+
+    def prepare_value(self, value: Any) -> Any:
+        return (
+            value
+            if isinstance(value, str) or value is None
+            else json.dumps(value, ensure_ascii=False, indent=2)
+        )
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            found = json.loads(text)
+        except ValueError as error:
+            raise forms.ValidationError(f"This is not JSON: {error}.") from error
+        if not isinstance(found, self.kind):
+            wanted = "a list, in brackets" if self.kind is list else "an object, in braces"
+            raise forms.ValidationError(f"This must be {wanted}.")
+        return found
+
+
+def _input_field(variable: VariableDef) -> forms.Field:
+    """The field for an input variable. A default stands in it, so "required" asks only where nothing else would hold."""
+    common: dict[str, Any] = {
+        "label": variable.name.replace("_", " ").capitalize(),
+        "help_text": variable.description,
+        "initial": variable.default,
+        "required": variable.required and variable.default is None,
+    }
+    match variable.type:
+        case VariableType.NUMBER:
+            return forms.FloatField(**common)
+        case VariableType.BOOLEAN:
+            return forms.BooleanField(**(common | {"required": False}))
+        case VariableType.OBJECT:
+            return _JSONText(kind=dict, **common)
+        case VariableType.ARRAY:
+            return _JSONText(kind=list, **common)
+        case _:
+            return forms.CharField(widget=forms.Textarea(attrs={"rows": 5}), strip=False, **common)
 
 
 def _is_uuid(text: str) -> bool:

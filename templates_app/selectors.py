@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 
 from templates_app.models import TemplateQuerySet, WorkflowTemplate
+from workflows.lib.errors import NotFound
+from workflows.tenancy.access import NOT_FOUND
+from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant
+from workflows.tenancy.roles import Permission
 
 
-def gallery_templates(tenant: Tenant, *, q: str = "", category: str = "") -> TemplateQuerySet:
-    """What this tenant may start from, the most used first; `q` is looked for in all the words that are shown."""
+def the_template(actor: Actor, pk: UUID | str, permission: Permission = Permission.VIEW) -> WorkflowTemplate:
+    """A template that the actor's tenant sees, for a role that holds the permission; NotFound, NotAllowed."""
+    try:
+        found = WorkflowTemplate.objects.visible_to(actor.tenant).get(pk=pk)
+    except (WorkflowTemplate.DoesNotExist, ValidationError, ValueError) as error:
+        raise NotFound(NOT_FOUND) from error
+    actor.require(permission)
+    return found
+
+
+def gallery_templates(
+    tenant: Tenant, *, q: str = "", category: str = "", source: str = ""
+) -> TemplateQuerySet:
+    """What this tenant may start from, the most used first; every word of `q` must stand in the words of a card.
+
+    `source` is `builtin` (everybody's) or `team` (the tenant's own), else both.
+    """
     found = WorkflowTemplate.objects.visible_to(tenant)
+    if source == "builtin":
+        found = found.filter(tenant=None)
+    elif source == "team":
+        found = found.filter(tenant=tenant)
     for word in q.split():
         found = found.filter(
             Q(name__icontains=word)

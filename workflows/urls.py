@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from workflows.views import accounts, people
+from workflows.views import accounts, builder, builder_steps, people, versions, workflows
 
 account_pages: list[URLPattern | URLResolver] = [
     path("sign-in/", accounts.sign_in, name="sign_in"),
@@ -19,6 +19,30 @@ account_pages: list[URLPattern | URLResolver] = [
 ]
 
 workflow_pages: list[URLPattern | URLResolver] = [
+    path("", workflows.home, name="home"),
+    path("workflows/", workflows.index, name="index"),
+    path("workflows/new/", workflows.create, name="create"),
+    path("workflows/<uuid:pk>/", builder.page, name="builder"),
+    path("workflows/<uuid:pk>/add/", builder.add, name="add_step"),
+    path("workflows/<uuid:pk>/paths/", builder.add_path, name="add_path"),
+    path("workflows/<uuid:pk>/paths/<str:edge>/", builder.change_path, name="change_path"),
+    path("workflows/<uuid:pk>/variables/", builder.variables, name="variables"),
+    path("workflows/<uuid:pk>/settings/", builder.settings, name="settings"),
+    path("workflows/<uuid:pk>/publish/", builder.publish, name="publish"),
+    path("workflows/<uuid:pk>/duplicate/", workflows.duplicate, name="duplicate"),
+    path("workflows/<uuid:pk>/archive/", workflows.archive, name="archive"),
+    path("workflows/<uuid:pk>/restore/", workflows.restore, name="restore"),
+    path("workflows/<uuid:pk>/delete/", workflows.delete, name="delete"),
+    path("workflows/<uuid:pk>/steps/<str:key>/", builder_steps.step, name="step"),
+    path("workflows/<uuid:pk>/steps/<str:key>/enabled/", builder_steps.enable, name="step_enable"),
+    path("workflows/<uuid:pk>/steps/<str:key>/move/", builder_steps.move_step, name="step_move"),
+    path("workflows/<uuid:pk>/steps/<str:key>/duplicate/", builder_steps.duplicate, name="step_duplicate"),
+    path("workflows/<uuid:pk>/steps/<str:key>/delete/", builder_steps.delete, name="step_delete"),
+    path("workflows/<uuid:pk>/steps/<str:key>/kind/", builder_steps.change_kind, name="step_kind"),
+    path("workflows/<uuid:pk>/steps/<str:key>/fix/", builder_steps.fix, name="step_fix"),
+    path("workflows/<uuid:pk>/versions/", versions.index, name="versions"),
+    path("workflows/<uuid:pk>/versions/<int:number>/", versions.detail, name="version"),
+    path("workflows/<uuid:pk>/versions/<int:number>/restore/", versions.restore, name="version_restore"),
     path("team/", people.team, name="team"),
     path("team/invite/", people.invite, name="team_invite"),
     path("team/members/<int:pk>/role/", people.member_role, name="member_role"),

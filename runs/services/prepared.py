@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from uuid import UUID
@@ -89,10 +89,23 @@ def prepared(version_id: UUID, content_hash: str) -> Prepared:
         if found is not None:
             _cache.move_to_end(content_hash)
             return found
-    definition = load_definition(WorkflowVersion.objects.get(pk=version_id))
+    return _keep(WorkflowVersion.objects.get(pk=version_id))
+
+
+def prepared_all(versions: Mapping[UUID, str]) -> dict[UUID, Prepared]:
+    """The same for many versions, given as id → content hash: at most one query for all."""
+    with _lock:
+        found = {pk: _cache[digest] for pk, digest in versions.items() if digest in _cache}
+    if missing := versions.keys() - found.keys():
+        found |= {row.pk: _keep(row) for row in WorkflowVersion.objects.filter(pk__in=missing)}
+    return found
+
+
+def _keep(version: WorkflowVersion) -> Prepared:
+    definition = load_definition(version)
     made = Prepared(definition, compile_graph(definition, CATALOG))
     with _lock:
-        _cache[content_hash] = made
+        _cache[version.content_hash] = made
         while len(_cache) > _KEPT:
             _cache.popitem(last=False)
     return made

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from runs.engine.statuses import RunStatus
 from runs.models import Review, Run
@@ -22,7 +20,7 @@ def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
         may_control=actor.may(Permission.CONTROL_RUNS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor))},
         models=_models() if failed is not None and failed.tile == "ai" else (),
-        workflow_url=_workflow_url(run.workflow_id) if not run.workflow_gone else "",
+        workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",
         model_step=failed is not None and failed.tile == "ai",
         retry_first=failed is not None and failed.failure is not None and failed.failure.retryable,
     )
@@ -66,12 +64,3 @@ def _models() -> tuple[str, ...]:
         if model and (provider.name == "demo" or provider.account_from_environment() is not None):
             found.append(f"{provider.name}:{model}")
     return tuple(found)
-
-
-def _workflow_url(workflow: uuid.UUID) -> str:
-    for name in ("workflows:detail", "workflows:edit", "builder:edit", "workflow"):
-        try:
-            return reverse(name, args=[workflow])
-        except NoReverseMatch:
-            continue
-    return ""

@@ -8,6 +8,7 @@
   const QUIET = 25000;
   const SUMMARY_EVERY = 10000;
   const BOX_KEEPS = 4000;
+  const FLASH = 1300;
 
   // --- text ---------------------------------------------------------------------------------------
   const texts = new Map();
@@ -82,7 +83,7 @@
   // A button that is there before and after stays the same element: a dialog may be asking about it right now.
   const keepForms = (old, fresh) => {
     for (const form of old.querySelectorAll("form[data-run-form]")) {
-      const twin = [...fresh.querySelectorAll("form[data-run-form]")].find((other) => other.action === form.action && other.className === form.className);
+      const twin = [...fresh.querySelectorAll("form[data-run-form]")].find((other) => other.getAttribute("action") === form.getAttribute("action") && other.className === form.className);
       const button = twin?.querySelector("button");
       if (!button || button.textContent !== form.querySelector("button")?.textContent) continue;
       for (const { name, value } of twin.attributes) form.setAttribute(name, value);
@@ -156,7 +157,10 @@
     const before = old.querySelector(".runstep")?.dataset.s;
     const step = fresh.querySelector(".runstep");
     if (old.querySelector(".runstep.is-selected")) step?.classList.add("is-selected");
-    if (flash && step && step.dataset.s !== before) step.classList.add("is-changed");
+    if (flash && step && step.dataset.s !== before) {
+      step.classList.add("is-changed");
+      setTimeout(() => step.classList.remove("is-changed"), FLASH);
+    }
     old.replaceWith(fresh);
     // An element that was carried over has lost the focus on its way.
     if (active?.isConnected) active.focus({ preventScroll: true });

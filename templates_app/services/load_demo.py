@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from django.db import transaction
 
 from templates_app.models import WorkflowTemplate
-from templates_app.services.load_builtin import read_folder
 from templates_app.services.use_template import use_template
-from workflows.definition.graph import Definition
 from workflows.lib.errors import NotFound
 from workflows.models import Workflow
-from workflows.services.create_workflow import create_workflow
 from workflows.services.publish_workflow import publish_workflow
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import AuditEntry, Tenant, User
@@ -22,7 +18,6 @@ from workflows.tenancy.people import ensure_member
 from workflows.tenancy.roles import Role
 from workflows.tenancy.tenants import create_tenant
 
-DEMO: Final = Path(__file__).resolve().parent.parent / "demo"
 SLUG: Final = "demo"
 NAME: Final = "Demo workspace"
 OWNER: Final = "nadia@demo.example"
@@ -34,7 +29,7 @@ PEOPLE: Final = (
     ("grete@demo.example", "Grete Vogel", Role.VIEWER),
 )
 # In the order in which they are made; the first is at the bottom of a list by last change.
-FROM_TEMPLATES: Final = ("deep-build-pipeline", "text-pipeline")
+WORKFLOWS: Final = ("article-check", "lead-triage", "deep-build-pipeline", "text-pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +57,7 @@ def load_demo(*, password: str = "") -> Demo:
         # Whoever owns the demo now makes its workflows; Nadia may have left.
         owner = User.objects.filter(email=OWNER).first()
         actor = Actor(tenant=tenant, role=Role.OWNER, user=owner)
-        made = [_from_file(actor, *each) for each in _own_files()]
-        made += [_from_template(actor, slug) for slug in FROM_TEMPLATES]
+        made = [_from_template(actor, slug) for slug in WORKFLOWS]
     return Demo(tenant, people, tuple(name for name in made if name))
 
 
@@ -80,18 +74,6 @@ def _person(tenant: Tenant, email: str, name: str, role: str, *, password: str) 
         user.is_staff = user.is_superuser = True
         user.save(update_fields=["is_staff", "is_superuser"])
     return True
-
-
-def _own_files() -> list[tuple[str, str, Definition]]:
-    return [(file.name, file.description, file.definition) for file in read_folder(DEMO)]
-
-
-def _from_file(actor: Actor, name: str, description: str, definition: Definition) -> str:
-    if _had(actor.tenant, name):
-        return ""
-    workflow = create_workflow(actor=actor, name=name, description=description, definition=definition)
-    publish_workflow(workflow=workflow, actor=actor)
-    return name
 
 
 def _from_template(actor: Actor, slug: str) -> str:

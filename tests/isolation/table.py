@@ -19,9 +19,12 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from templates_app.models import WorkflowTemplate
 from tests.support import runs
-from tests.support.factories import World, workflow
+from tests.support.factories import World, template, workflow
+from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.services.create_workflow import create_workflow
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
 from workflows.tenancy.roles import Permission
@@ -78,6 +81,23 @@ def a_workflow(world: World) -> dict[str, Any]:
     return {"pk": workflow(world.tenant, "Canary of Marlowe").pk}
 
 
+def a_draft(world: World) -> dict[str, Any]:
+    """A workflow with a step and a path, each addressed by its id."""
+    two = runs.graph(runs.step("one"), runs.step("two"))
+    made = create_workflow(actor=world.alice, name="Canary of Marlowe", definition=two)
+    return {"pk": made.pk, "key": "one", "edge": "e0"}
+
+
+def an_archived_workflow(world: World) -> dict[str, Any]:
+    return {"pk": workflow(world.tenant, "Canary of Marlowe", status="archived").pk}
+
+
+def a_version(world: World) -> dict[str, Any]:
+    made = workflow(world.tenant, "Canary of Marlowe", latest_version=1, status="active")
+    runs.version(made, runs.graph(runs.step("one")))
+    return {"pk": made.pk, "number": 1}
+
+
 def a_member(world: World) -> dict[str, Any]:
     return {"pk": Membership.objects.get(tenant=world.tenant, user=world.rita.user).pk}
 
@@ -122,6 +142,59 @@ def a_review(world: World) -> dict[str, Any]:
     return {"pk": runs.gate(run, "gate").pk}
 
 
+def _by_id(made: dict[str, Any]) -> dict[str, Any]:
+    """The same thing in an address of the API."""
+    return {"id" if name == "pk" else name: value for name, value in made.items()}
+
+
+def a_workflow_of_the_api(world: World) -> dict[str, Any]:
+    return _by_id(a_workflow(world))
+
+
+def a_version_of_the_api(world: World) -> dict[str, Any]:
+    made = workflow(world.tenant, "Canary of Marlowe")
+    runs.version(made, runs.graph(runs.step("one")))
+    return {"id": made.pk, "number": 1}
+
+
+def a_workflow_to_publish(world: World) -> dict[str, Any]:
+    made = create_workflow(
+        actor=world.alice, name="Canary of Marlowe", definition=runs.graph(runs.step("gate", "review"))
+    )
+    return {"id": made.pk}
+
+
+def a_run_of_the_api(world: World) -> dict[str, Any]:
+    return _by_id(a_run(world))
+
+
+def a_failed_run_of_the_api(world: World) -> dict[str, Any]:
+    return _by_id(a_failed_run(world))
+
+
+def a_review_of_the_api(world: World) -> dict[str, Any]:
+    return _by_id(a_review(world))
+
+
+def a_gate_of_a_run(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("gate", "review")), name="Canary of Marlowe")
+    return {"id": run.pk, "node_id": "gate"}
+
+
+def a_template_of_the_api(world: World) -> dict[str, Any]:
+    definition = runs.graph(runs.step("gate", "review"))
+    made = WorkflowTemplate.objects.create(
+        tenant=world.tenant,
+        slug=f"canary-{WorkflowTemplate.objects.count()}",
+        name="Canary of Marlowe",
+        category="Canaries",
+        document=canonical_json(definition),
+        content_hash=content_hash(definition),
+        status=WorkflowTemplate.Status.PUBLISHED,
+    )
+    return {"id": made.pk}
+
+
 def a_token(world: World) -> dict[str, Any]:
     return {"token": "forged"}
 
@@ -132,6 +205,10 @@ def a_secret(world: World) -> dict[str, Any]:
 
 def a_reset(world: World) -> dict[str, Any]:
     return {"uidb64": "MQ", "token": "forged"}
+
+
+def a_template(world: World) -> dict[str, Any]:
+    return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
 ROUTES: dict[str, Route] = {
@@ -158,6 +235,31 @@ ROUTES: dict[str, Route] = {
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
+    # --- workflows and the builder
+    "workflows:home": public("GET", note="leads to the list"),
+    "workflows:index": page(GET=VIEW),
+    "workflows:create": page(POST=EDIT),
+    "workflows:builder": thing(a_draft, GET=VIEW),
+    "workflows:add_step": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "place": "end"}),
+    "workflows:add_path": thing(a_draft, POST=EDIT, sample={"source": "one", "target": "two"}),
+    "workflows:change_path": thing(a_draft, POST=EDIT, sample={"remove": "1"}),
+    "workflows:variables": thing(a_draft, POST=EDIT, sample={"name": "text", "type": "string"}),
+    "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
+    "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:duplicate": thing(a_draft, POST=EDIT),
+    "workflows:archive": thing(a_draft, POST=EDIT),
+    "workflows:restore": thing(an_archived_workflow, POST=EDIT),
+    "workflows:delete": thing(a_draft, POST=EDIT),
+    "workflows:step": thing(a_draft, GET=VIEW, POST=EDIT, sample={"label": "First"}),
+    "workflows:step_enable": thing(a_draft, POST=EDIT),
+    "workflows:step_move": thing(a_draft, GET=EDIT, POST=EDIT, sample={"before": ""}),
+    "workflows:step_duplicate": thing(a_draft, POST=EDIT),
+    "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
+    "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:versions": thing(a_version, GET=VIEW),
+    "workflows:version": thing(a_version, GET=VIEW),
+    "workflows:version_restore": thing(a_version, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:detail": thing(a_run, GET=VIEW),
@@ -171,4 +273,40 @@ ROUTES: dict[str, Route] = {
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
+    # --- templates
+    "templates_app:index": page(GET=VIEW),
+    "templates_app:detail": thing(a_template, GET=VIEW),
+    "templates_app:use": thing(a_template, POST=EDIT),
+    "templates_app:save": page(GET=EDIT, POST=EDIT),
+    # --- the API
+    "api:openapi-json": public("GET"),
+    "api:openapi-view": public("GET"),
+    "/api/workflows": page({"name": "New"}, GET=VIEW, POST=EDIT),
+    "/api/workflows/<id>": thing(a_workflow_of_the_api, {"name": "New"}, GET=VIEW, PUT=EDIT, DELETE=EDIT),
+    "/api/workflows/<id>/duplicate": thing(a_workflow_of_the_api, POST=EDIT),
+    "/api/workflows/<id>/validate": thing(a_workflow_of_the_api, POST=EDIT),
+    "/api/workflows/<id>/publish": thing(a_workflow_to_publish, POST=EDIT),
+    "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
+    "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
+    "/api/workflow-executions": page(GET=VIEW),
+    "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/logs": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/events": thing(a_failed_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/cancel": thing(a_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
+        a_gate_of_a_run, {"decision": "approve"}, POST=REVIEW
+    ),
+    "/api/reviews": page(GET=VIEW),
+    "/api/reviews/<id>": thing(a_review_of_the_api, GET=VIEW),
+    "/api/reviews/<id>/decide": thing(a_review_of_the_api, {"decision": "approve"}, POST=REVIEW),
+    "/api/workflow-templates": page(GET=VIEW),
+    "/api/workflow-templates/<id>": thing(a_template_of_the_api, GET=VIEW),
+    "/api/workflow-templates/<id>/apply": thing(a_template_of_the_api, POST=EDIT),
+    "/api/step-types": page(GET=VIEW),
 }

@@ -11,6 +11,9 @@ from typing import Any
 
 from django.test import Client
 
+from templates_app.models import WorkflowTemplate
+from workflows.definition.graph import Definition, StepDef
+from workflows.definition.schema import canonical_json, content_hash
 from workflows.models import Workflow
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.keys import create_key
@@ -63,6 +66,24 @@ def bearer(key: str) -> dict[str, str]:
 def workflow(of: Tenant, name: str = "", **fields: Any) -> Workflow:
     """An empty draft."""
     return Workflow.objects.create(tenant=of, name=name or f"Workflow {next(_numbers)}", **fields)
+
+
+def template(
+    of: Tenant | None, name: str = "", definition: Definition | None = None, **fields: Any
+) -> WorkflowTemplate:
+    """A published template of the tenant (None: everybody's); without a definition it holds one step."""
+    number = next(_numbers)
+    made = definition or Definition(
+        steps=(StepDef(key="one", type="transform", label="One", config={"expression": "1"}),)
+    )
+    words = {"slug": f"template-{number}", "category": "Text", "status": "published"}
+    return WorkflowTemplate.objects.create(
+        tenant=of,
+        name=name or f"Template {number}",
+        document=canonical_json(made),
+        content_hash=content_hash(made),
+        **(words | fields),
+    )
 
 
 @dataclass(frozen=True)

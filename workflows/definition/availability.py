@@ -200,6 +200,13 @@ class Availability:
         return tuple(kept[:_MOST_ALTERNATIVES])
 
 
+def availability_of(
+    definition: Definition, catalog: TypeCatalog, bypassed: Bypassed | None = None
+) -> Availability:
+    """The definition's Availability, built once for it."""
+    return definition.work_out("availability", catalog, lambda: Availability(definition, catalog, bypassed))
+
+
 def _union(sets: Iterator[int] | list[int]) -> int:
     found = 0
     for entry in sets:

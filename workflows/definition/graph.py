@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 from workflows.definition.retry import RetryPolicy
 from workflows.lib.jsontypes import JSONObject, JSONValue
@@ -14,6 +14,7 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 DEFAULT_PORT = "out"
 ERROR_PORT = "error"
 
+_Answer = TypeVar("_Answer")
 _Neighbours: TypeAlias = Callable[[str], Iterable[str]]
 
 
@@ -177,6 +178,20 @@ class Definition:
         for step in self.steps:
             found.setdefault(step.parent, []).append(step)
         return {parent: tuple(sorted(steps, key=lambda step: step.order)) for parent, steps in found.items()}
+
+    @cached_property
+    def _answers(self) -> dict[tuple[str, int], tuple[object, object]]:
+        return {}
+
+    def work_out(self, name: str, catalog: object, make: Callable[[], _Answer]) -> _Answer:
+        """What `make()` gives, kept with this definition: neither its data nor the step types ever change.
+
+        One request asks the same several times: an edit for what it broke, the checks, the page.
+        """
+        kept = self._answers.get((name, id(catalog)))
+        if kept is None:
+            kept = self._answers[name, id(catalog)] = (catalog, make())  # the catalog is held: ids are reused
+        return cast(_Answer, kept[1])
 
     def step(self, key: str) -> StepDef:
         """The step with this key; KeyError when there is none."""

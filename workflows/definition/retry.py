@@ -43,7 +43,14 @@ class RetryPolicy:
         return code in self.retry_on_errors if self.retry_on_errors else retryable
 
     def next_try(
-        self, *, attempt: int, code: str, retryable: bool, now: datetime, retry_after_s: float | None = None, seed: str = ""
+        self,
+        *,
+        attempt: int,
+        code: str,
+        retryable: bool,
+        now: datetime,
+        retry_after_s: float | None = None,
+        seed: str = "",
     ) -> datetime | None:
         """When try `attempt + 1` is due, or None when this failure is the last word.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from workflows.definition.availability import Availability, Verdict
+from workflows.definition.availability import Availability, Verdict, availability_of
 from workflows.definition.bypass import bypass_disabled
 from workflows.definition.graph import (
     ERROR_PORT,
@@ -44,13 +44,7 @@ def validate(
     Errors block publishing and running, warnings do not. Problems of steps that are off are warnings, because
     nothing runs there.
     """
-    checker = _Checker(definition, catalog)
-    return (
-        *structure_problems(definition, catalog),
-        *checker.settings(models),
-        *checker.texts(),
-        *checker.graph(),
-    )
+    return (*structure_problems(definition, catalog), *semantic_problems(definition, catalog, models=models))
 
 
 def semantic_problems(
@@ -58,12 +52,18 @@ def semantic_problems(
 ) -> tuple[Problem, ...]:
     """What may live in a draft but not in a version: for a definition whose shape was checked when it was read."""
     checker = _Checker(definition, catalog)
-    return (*checker.settings(models), *checker.texts(), *checker.graph())
+    return (
+        *checker.settings(models),
+        *checker.texts(),
+        *definition.work_out("graph problems", catalog, lambda: tuple(checker.graph())),
+    )
 
 
 def graph_problems(definition: Definition, catalog: TypeCatalog) -> tuple[Problem, ...]:
     """Only what an edit of the graph can change: references, ports, joins, unreachable steps."""
-    return tuple(_Checker(definition, catalog).graph())
+    return definition.work_out(
+        "graph problems", catalog, lambda: tuple(_Checker(definition, catalog).graph())
+    )
 
 
 class _Checker:
@@ -247,7 +247,7 @@ class _Checker:
         yield from self._bodies()
         if self.has_cycle:
             return  # nothing below has an answer while steps wait for each other
-        available = Availability(self.definition, self.catalog, self.bypassed)
+        available = availability_of(self.definition, self.catalog, self.bypassed)
         yield from self._unreachable(available)
         yield from self._references(available)
         yield from self._writers(available)

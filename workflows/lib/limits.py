@@ -28,6 +28,11 @@ STEP_ROUNDS: Final = Limit(50, "rounds", "A step may be sent back at most {value
 CRASHES_PER_STEP: Final = Limit(3, "crashes", "The worker stopped {value} times in this step, so it was not tried again.")
 RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")
 RUNS_PER_MINUTE: Final = Limit(600, "runs", "At most {value} runs may be started a minute.")
+API_CALLS_PER_MINUTE: Final = Limit(
+    1_200, "calls", "This key has made more than {value} calls in a minute. Wait a moment."
+)
+API_BODY_BYTES: Final = Limit(16_777_216, "bytes", "The request's body is larger than {value} bytes, the most one takes.")
+API_PAGE: Final = Limit(100, "rows", "A page of a list has at most {value} rows.")
 TEMPLATE_OUTPUT_CHARS: Final = Limit(
     2_000_000, "characters", "The text grows beyond {value} characters once the data is filled in."
 )

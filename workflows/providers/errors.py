@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Fault, StepwellError
+
+if TYPE_CHECKING:
+    from workflows.lib.safe_http import OutboundError
 
 # What is kept of a vendor's own words; enough to read the cause, small enough for a row.
 _DETAIL_CHARS: Final = 2_000
@@ -373,6 +376,20 @@ def timed_out(*, provider: str, label: str, seconds: float | None = None) -> Pro
     after = f" after {seconds:g} seconds" if seconds else ""
     return ProviderError(
         f"{label} did not finish{after}.", code="timeout", retryable=True, fallback=True, provider=provider
+    )
+
+
+def outbound(error: OutboundError, *, provider: str) -> ProviderError:
+    """What the outbound guard or its limits said about an address that a tenant typed."""
+    return ProviderError(
+        error.message,
+        code=error.code,
+        retryable=error.retryable,
+        fallback=True,
+        provider=provider,
+        fault=error.fault,
+        fix=error.fix,
+        detail=error.detail,
     )
 
 

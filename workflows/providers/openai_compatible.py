@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 from urllib.parse import urlsplit
 
-from workflows.lib.errors import Fault
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers import errors
 from workflows.providers.base import Account, ChatAnswer, ChatRequest, OnDelta, Provider, Usage
@@ -52,13 +51,13 @@ class _Clients:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of_loop: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, dict[tuple[str, str], AsyncOpenAI]
+            asyncio.AbstractEventLoop, dict[tuple[str, str, bool], AsyncOpenAI]
         ] = weakref.WeakKeyDictionary()
 
     def get(self, openai: ModuleType, account: Account) -> AsyncOpenAI:
         with self._lock:
             clients = self._of_loop.setdefault(asyncio.get_running_loop(), {})
-            key = (account.base_url, account.api_key)
+            key = (account.base_url, account.api_key, account.trusted)
             if key not in clients:
                 clients[key] = _new_client(openai, account)
             return clients[key]
@@ -67,18 +66,26 @@ class _Clients:
 def _new_client(openai: ModuleType, account: Account) -> AsyncOpenAI:
     import httpx2
 
-    host = urlsplit(account.base_url).hostname or ""
-    client: AsyncOpenAI = openai.AsyncOpenAI(
-        api_key=account.api_key or "none",
-        base_url=account.base_url,
-        max_retries=0,  # ours are rows in the database (07 §6)
-        http_client=httpx2.AsyncClient(
-            timeout=httpx2.Timeout(READ_S, connect=CONNECT_S),
+    timeout = httpx2.Timeout(READ_S, connect=CONNECT_S)
+    if account.trusted:
+        host = urlsplit(account.base_url).hostname or ""
+        http_client = httpx2.AsyncClient(
+            timeout=timeout,
             limits=httpx2.Limits(max_connections=1_000, max_keepalive_connections=100),
             follow_redirects=False,
             # A proxy of the environment cannot reach this machine's own addresses.
             trust_env=host not in _LOOPBACK,
-        ),
+        )
+    else:
+        # Typed by a tenant: public addresses only, checked whenever a connection is opened.
+        from workflows.lib.safe_http import guarded_client
+
+        http_client = guarded_client(timeout=timeout, connections=1_000)
+    client: AsyncOpenAI = openai.AsyncOpenAI(
+        api_key=account.api_key or "none",
+        base_url=account.base_url,
+        max_retries=0,  # ours are rows in the database (07 §6)
+        http_client=http_client,
     )
     return client
 
@@ -143,14 +150,6 @@ class OpenAICompatible(Provider):
         """See Provider.chat. One attempt: a refused parameter is left out and asked once more, nothing else repeats."""
         if account is None:
             raise errors.no_account(provider=self.name, label=self.label, variable=self._variable())
-        if not account.trusted:
-            # Addresses that tenants typed must go through the outbound guard; no such accounts exist before it does.
-            raise ProviderError(
-                f"The address of {self.label} was not set by the operator, so it may not be called yet.",
-                code="untrusted_address",
-                provider=self.name,
-                fault=Fault.AUTHOR,
-            )
         try:
             return await self._attempt(request, model, account, on_delta)
         except ProviderError as error:
@@ -341,6 +340,11 @@ class OpenAICompatible(Provider):
         import httpx2
         import openai
 
+        from workflows.lib.safe_http import outbound_cause
+
+        refused = outbound_cause(error)
+        if refused is not None:
+            return errors.outbound(refused, provider=self.name)
         if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
             return errors.timed_out(provider=self.name, label=self.label)
         if isinstance(error, openai.APIStatusError):

@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -218,13 +220,23 @@ async def test_models_are_listed(server: FakeOpenAI):
     assert await provider.list_models(provider.account_from_environment()) == ("fake-large", "fake-small")
 
 
-async def test_an_address_that_the_operator_did_not_set_is_not_called(server: FakeOpenAI):
+async def test_an_address_that_a_tenant_typed_goes_through_the_outbound_guard(
+    server: FakeOpenAI, settings: Any
+):
     provider = registry.get("openai")
     account = Account("openai", server.url, "k", trusted=False)
     with pytest.raises(ProviderError) as caught:
         await provider.chat(request(), model="m", account=account, on_delta=lambda text: None)
-    assert caught.value.code == "untrusted_address"
+    assert (caught.value.code, caught.value.retryable) == ("blocked_address", False)
     assert server.requests == []
+    with pytest.raises(ProviderError, match="private"):
+        await provider.list_models(account)
+    settings.OUTBOUND_ALLOW = [urlsplit(server.url).netloc]
+    server.script(Reply(text="Hello there, friend"))
+    pieces: list[str] = []
+    answer = await provider.chat(request(), model="m", account=account, on_delta=pieces.append)
+    assert answer.text == "Hello there, friend"
+    assert len(pieces) == 3, "it is streamed as ever"
 
 
 async def test_a_provider_without_an_account_names_the_variable(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,106 @@
+"""Starting a run by hand: the workflow's input form, as a page or as a dialog over the builder."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from runs.forms import StartForm
+from runs.models import Run
+from runs.services.start_run import start_run
+from workflows.definition.graph import Definition
+from workflows.lib.errors import NotFound, StepwellError
+from workflows.models import Workflow, WorkflowVersion
+from workflows.services.definitions import load_definition
+from workflows.services.drafts import compile_draft
+from workflows.tenancy.access import NOT_FOUND, TenantRequest, get_or_404, permission_required
+from workflows.tenancy.roles import Permission
+
+
+@require_http_methods(["GET", "POST"])
+@permission_required(Permission.RUN)
+def start(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """GET: the form for the latest version, or with `?version=draft` for the draft. POST: start, then to the run."""
+    workflow = get_or_404(Workflow.objects.filter(deleted_at__isnull=True), request.actor, pk, Permission.RUN)
+    sent = request.POST if request.method == "POST" else None
+    chosen = str((sent or request.GET).get("version", "")) or (
+        str(workflow.latest_version) if workflow.latest_version else "draft"
+    )
+    definition = _definition(workflow, chosen)
+    form = StartForm(
+        sent,
+        definition=definition,
+        may_yolo=request.actor.may(Permission.REVIEW),
+        initial={"version": chosen, **_last_input(workflow)},
+    )
+    if sent is None or not form.is_valid():
+        return _shown(request, workflow, form, chosen, 200 if sent is None else 422)
+    try:
+        run = start_run(
+            workflow=workflow,
+            actor=request.actor,
+            input_data=form.input_data(),
+            version=form.wanted_version(),
+            test=form.cleaned_data["test"],
+            yolo=form.yolo_choice(),
+            idempotency_key=sent.get("once", "")[:255],
+        )
+    except StepwellError as error:
+        form.refuse(error)
+        return _shown(request, workflow, form, chosen, error.status)
+    if request.htmx:
+        response = HttpResponse(status=204)
+        response["HX-Redirect"] = reverse("runs:detail", args=[run.pk])
+        return response
+    return redirect("runs:detail", run.pk)
+
+
+def _definition(workflow: Workflow, chosen: str) -> Definition:
+    """What the form asks for: the chosen version's input variables. NotFound for a version that is not there."""
+    if chosen == "draft":
+        return compile_draft(workflow)
+    found = (
+        WorkflowVersion.objects.filter(
+            workflow=workflow, tenant_id=workflow.tenant_id, number=int(chosen)
+        ).first()
+        if chosen.isdecimal() and len(chosen) < 10
+        else None
+    )
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    return load_definition(found)
+
+
+def _last_input(workflow: Workflow) -> dict[str, Any]:
+    """What the newest run by hand was given, so that trying once more takes one press."""
+    runs = Run.objects.filter(workflow=workflow, tenant_id=workflow.tenant_id, trigger_type="manual")
+    found = runs.order_by("-created_at").values_list("input", flat=True).first() or {}
+    # A value that was too large for the row is not brought back.
+    return {
+        f"input_{name}": value
+        for name, value in found.items()
+        if not (isinstance(value, dict) and "$blob" in value)
+    }
+
+
+def _shown(
+    request: TenantRequest, workflow: Workflow, form: StartForm, chosen: str, status: int
+) -> HttpResponse:
+    context: dict[str, Any] = {
+        "section": "workflows",
+        "workflow": workflow,
+        "form": form,
+        "chosen": chosen,
+        # A second press of the button gives the same run.
+        "once": request.POST.get("once") or uuid.uuid4().hex,
+        "open": True,
+        "dialog_id": "start-run",
+    }
+    return render(
+        request, "runs/_start_dialog.html" if request.htmx else "runs/start.html", context, status=status
+    )

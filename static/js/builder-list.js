@@ -1,0 +1,203 @@
+// The step list of the builder: opening and closing cards, the menu of a card, and what follows an answer (focus, address).
+(() => {
+  const steps = () => document.getElementById("steps");
+  const base = () => location.pathname;
+  const openKeys = () => [...document.querySelectorAll("#steps .step.is-open[data-card]")].map((card) => card.dataset.card);
+  stepwell.openCards = openKeys;
+
+  // Every answer draws the same cards open as the page has.
+  document.addEventListener("htmx:config:request", (event) => {
+    event.detail.ctx.request.headers["Stepwell-Open"] = openKeys().join(",");
+  });
+
+  const remember = () => {
+    const keys = openKeys();
+    const address = keys.length ? `${base()}?open=${keys.map(encodeURIComponent).join(",")}` : base();
+    history.replaceState(history.state, "", address);
+    try {
+      const place = `stepwell-open-${steps().dataset.builder}`;
+      if (keys.length) localStorage.setItem(place, keys.join(","));
+      else localStorage.removeItem(place);
+    } catch {
+      // Without storage the address still says it.
+    }
+  };
+
+  const load = async (key, how) => {
+    await stepwell.flush();
+    await htmx.ajax("GET", `${base()}steps/${encodeURIComponent(key)}/${how ? `?${how}=1` : ""}`, { source: steps(), target: "#steps", swap: "none" });
+    remember();
+  };
+  const open = async (key, { beside = false, field = "", focus = true } = {}) => {
+    if (!document.querySelector(`#step-${CSS.escape(key)}.is-open`)) await load(key, beside ? "" : "alone");
+    const card = document.getElementById(`step-${key}`);
+    if (!card) return;
+    const first = field && card.querySelector(`[data-field="${CSS.escape(field.split(/[.[]/)[0])}"]`);
+    const control = first?.matches("input") ? first : first?.querySelector("textarea, input:not([type=hidden]), select");
+    first?.closest("details")?.setAttribute("open", "");
+    if (control) control.focus();
+    else if (focus) card.querySelector("[data-toggle]")?.focus({ preventScroll: true });
+    const { top, bottom } = card.getBoundingClientRect();
+    if (top < 60 || (bottom > innerHeight && top > innerHeight / 2)) card.scrollIntoView({ block: "start" });
+  };
+  stepwell.openCard = open;
+
+  document.addEventListener("click", async (event) => {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    const toggle = event.target.closest("[data-toggle]");
+    if (toggle) {
+      event.preventDefault();
+      const key = toggle.dataset.toggle;
+      if (toggle.getAttribute("aria-expanded") === "true") {
+        await load(key, "close");
+        document.querySelector(`[data-toggle="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+      } else await open(key, { beside: event.altKey });
+      return;
+    }
+    const show = event.target.closest("[data-open-card]");
+    if (show) {
+      event.preventDefault();
+      const start = document.querySelector(`#steps [data-step="${CSS.escape(show.dataset.openCard)}"]`) ? show.dataset.openCard : "start";
+      await open(start, { field: show.dataset.openField });
+      return;
+    }
+    if (event.target.closest("[data-close-cards]")) for (const key of openKeys()) await load(key, "close");
+  });
+  // A role of button is pressed by Space too.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || !event.target.matches?.("a[role=button]")) return;
+    event.preventDefault();
+    event.target.click();
+  });
+
+  // What follows an edit: the address, closing what asked, and focus where the work goes on.
+  document.addEventListener("builder:changed", (event) => {
+    const { focus, key } = event.detail;
+    document.getElementById("ask")?.close();
+    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
+    remember();
+    if (!focus) return;
+    requestAnimationFrame(() => {
+      const card = key && document.getElementById(`step-${key}`);
+      let target;
+      if (focus === "first" && card)
+        target =
+          card.querySelector("[data-first] textarea, [data-first] input:not([type=hidden]), [data-first] select") ??
+          card.querySelector(".step__body textarea, .step__body select, .step__body input:not([type=hidden])") ??
+          card.querySelector("[data-toggle]");
+      else if (focus === "name" && card) target = card.querySelector("[data-field=label]");
+      else target = document.querySelector(focus);
+      target?.focus();
+      if (focus === "name") target?.select?.();
+      (card ?? target?.closest(".step"))?.scrollIntoView({ block: "nearest" });
+    });
+  });
+  // A refused press shows again what is so.
+  document.addEventListener("builder:refused", () => {
+    for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";
+    stepwell.dropRefused?.();
+  });
+
+  // The one menu of all cards.
+  const menu = () => document.getElementById("step-menu");
+  let about = "";
+  const place = (button) => {
+    const at = button.getBoundingClientRect();
+    const { offsetWidth: width, offsetHeight: height } = menu();
+    const top = at.bottom + 6 + height <= innerHeight ? at.bottom + 6 : Math.max(8, at.top - 6 - height);
+    menu().style.top = `${top}px`;
+    menu().style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
+  };
+  const facts = (card) => ({
+    "not-first": card.dataset.first !== "yes",
+    "not-last": card.dataset.last !== "yes",
+    "can-branch": card.dataset.canBranch === "yes",
+    "can-disable": card.dataset.canDisable === "yes",
+  });
+  const menuItems = () => [...menu().querySelectorAll(".menu__item")].filter((item) => item.offsetParent);
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-step-menu]");
+    if (button) {
+      event.preventDefault();
+      about = button.dataset.stepMenu;
+      const card = document.getElementById(`step-${about}`);
+      const known = facts(card);
+      const box = menu();
+      box.setAttribute("aria-label", `Actions for ${card.dataset.name}`);
+      for (const element of box.querySelectorAll("[data-when]")) element.hidden = !known[element.dataset.when];
+      for (const form of box.querySelectorAll("[data-act]")) {
+        const address = `${box.dataset.base}${about}/${form.dataset.act}`;
+        form.setAttribute("action", address);
+        form.setAttribute("hx-post", address);
+      }
+      const on = card.dataset.enabled === "yes";
+      box.querySelector("[data-on]").disabled = on;
+      box.querySelector("[data-on-word]").textContent = on ? "Turn off" : "Turn on";
+      htmx.process(box);
+      box.showPopover();
+      place(button);
+      menuItems()[0]?.focus({ preventScroll: true });
+      return;
+    }
+    const box = event.target.closest("#step-menu");
+    if (!box) return;
+    const question = event.target.closest("[data-ask]");
+    const card = document.getElementById(`step-${about}`);
+    if (question) {
+      box.hidePopover();
+      await stepwell.flush();
+      await htmx.ajax("GET", `${box.dataset.base}${about}/${question.dataset.ask}`, { source: steps(), target: "#dialogs", swap: "innerHTML" });
+    } else if (event.target.closest("[data-branch]")) {
+      box.hidePopover();
+      stepwell.pick(document.getElementById(`more-${about}`), [{ place: `after:${about}`, label: `on a new branch of ${card.dataset.name}` }]);
+    } else if (event.target.closest("[data-note]")) {
+      box.hidePopover();
+      await open(about, { field: "note" });
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (!event.target.closest?.("#step-menu")) return;
+    const all = menuItems();
+    const now = all.indexOf(document.activeElement);
+    const to = { ArrowDown: now + 1, ArrowUp: now - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    all[(to + all.length) % all.length]?.focus();
+  });
+  // Escape gives the focus back to the card it was about.
+  stepwell.enliven("#step-menu", (box) =>
+    box.addEventListener("toggle", (event) => {
+      if (event.newState === "closed" && (box.contains(document.activeElement) || document.activeElement === document.body))
+        document.getElementById(`more-${about}`)?.focus({ preventScroll: true });
+    }),
+  );
+
+  // Option and arrows move the card with the focus, E turns it on or off (design README §7).
+  document.addEventListener("keydown", (event) => {
+    const card = event.target.closest?.("#steps .step[data-card]");
+    if (!card || !steps().hasAttribute("data-editable") || !event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
+    if (stepwell.typing(event)) return;
+    event.preventDefault();
+    stepwell.moveCard(card.dataset.card, { direction: event.key === "ArrowUp" ? "up" : "down" });
+  });
+
+  // The card that was open last time, where the address does not say.
+  stepwell.enliven("[data-builder]", (list) => {
+    if (new URLSearchParams(location.search).has("open")) return;
+    let kept = "";
+    try {
+      kept = localStorage.getItem(`stepwell-open-${list.dataset.builder}`) ?? "";
+    } catch {
+      return;
+    }
+    const key = kept.split(",")[0];
+    if (key && document.getElementById(`step-${key}`)) open(key, { focus: false });
+  });
+  // The name in the top bar is saved with Enter.
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("form.rename")) {
+      event.preventDefault();
+      event.target.querySelector("input[name=name]").blur();
+    }
+  });
+})();

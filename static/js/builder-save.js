@@ -1,0 +1,162 @@
+// Autosave of the builder: each field is sent 600 ms after the last change, one after the other for each card. What could not
+// be saved stays on the page and is said beside its field. stepwell.flush() sends what still waits and tells when it is saved.
+(() => {
+  const WAIT = 600;
+  const waiting = new Map(); // form -> Map(field name -> timer)
+  const sending = new Map(); // form -> promise of what is under way
+  const failed = new Set(); // fields that the last try could not save, as "form field"
+
+  const form = (element) => element.form ?? element.closest("form");
+  const fieldOf = (element) => element.closest("[data-field]");
+  const inputsOf = (owner, name) => {
+    const found = owner.querySelectorAll(`[data-field="${CSS.escape(name)}"]`);
+    const outside = document.querySelectorAll(`[data-field="${CSS.escape(name)}"][form="${CSS.escape(owner.id)}"]`);
+    return [...found, ...outside].flatMap((field) => (field.name ? [field] : [...field.querySelectorAll("[name]")]));
+  };
+  const say = (text, icon) => {
+    const state = document.querySelector("[data-save-state] span");
+    if (state) state.textContent = text;
+    document.querySelector("[data-save-state]")?.toggleAttribute("data-bad", icon === "bad");
+  };
+  const foot = (owner, text) => {
+    const key = owner.dataset.autosave;
+    const place = document.getElementById(`saved-${key}`) ?? owner.closest(".step")?.querySelector("[data-saved]");
+    if (place) place.textContent = text;
+  };
+
+  const send = async (owner, name) => {
+    if (!owner.isConnected) return;
+    const mark = `${owner.id} ${name}`;
+    const names = owner.hasAttribute("data-whole") ? null : new Set(inputsOf(owner, name).map((input) => input.name));
+    let status = 0;
+    const narrow = (event) => {
+      const { ctx } = event.detail;
+      if (ctx.sourceElement !== owner) return;
+      const { body } = ctx.request;
+      if (names) for (const key of [...body.keys()]) if (!names.has(key) && key !== "revision" && key !== "csrfmiddlewaretoken") body.delete(key);
+      body.set("field", name);
+    };
+    const done = (event) => {
+      if (event.detail.ctx.sourceElement === owner) status = event.detail.ctx.response?.status ?? 0;
+    };
+    document.addEventListener("htmx:config:request", narrow);
+    document.addEventListener("htmx:finally:request", done);
+    foot(owner, "Saving");
+    say("Saving");
+    try {
+      await htmx.ajax("POST", owner.getAttribute("action"), { source: owner, swap: "none" });
+    } finally {
+      document.removeEventListener("htmx:config:request", narrow);
+      document.removeEventListener("htmx:finally:request", done);
+    }
+    if (status >= 200 && status < 300) {
+      failed.delete(mark);
+      if (!failed.size) say("Saved");
+    } else {
+      failed.add(mark);
+      say("Not saved", "bad");
+      if (!status || status >= 500) foot(owner, "Not saved. It is tried again with your next change.");
+    }
+  };
+
+  // Fields of a card are sent in order, so that each knows the revision that the one before it made.
+  const enqueue = (owner, name) => {
+    const next = (sending.get(owner) ?? Promise.resolve()).then(() => send(owner, name));
+    const settled = next.catch(() => {});
+    sending.set(owner, settled);
+    settled.then(() => sending.get(owner) === settled && sending.delete(owner));
+    return next;
+  };
+
+  const due = (owner, name) => {
+    const fields = waiting.get(owner);
+    if (!fields?.has(name)) return;
+    clearTimeout(fields.get(name));
+    fields.delete(name);
+    if (!fields.size) waiting.delete(owner);
+    // What failed for want of a connection goes along.
+    for (const mark of [...failed]) {
+      const [id, other] = mark.split(" ");
+      if (id === owner.id && other !== name) enqueue(owner, other);
+    }
+    return enqueue(owner, name);
+  };
+
+  const changed = (element, at) => {
+    const owner = form(element);
+    const field = fieldOf(element);
+    if (!owner?.matches("[data-autosave]") || !field) return;
+    const name = field.dataset.field;
+    const fields = waiting.get(owner) ?? new Map();
+    clearTimeout(fields.get(name));
+    fields.set(name, setTimeout(() => due(owner, name), at));
+    waiting.set(owner, fields);
+    say("Not saved yet");
+  };
+  stepwell.changed = (element) => changed(element, 0);
+
+  document.addEventListener("input", (event) => changed(event.target, WAIT));
+  document.addEventListener("change", (event) => changed(event.target, event.target.matches("select, [type=checkbox]") ? 0 : WAIT));
+
+  const dirty = () => waiting.size > 0 || sending.size > 0;
+  stepwell.flush = async () => {
+    for (const [owner, fields] of [...waiting]) for (const name of [...fields.keys()]) due(owner, name);
+    while (sending.size) await Promise.all([...sending.values()]);
+  };
+
+  // What changes more than a field waits until the fields are saved; the capture phase comes before htmx.
+  const passed = new WeakSet();
+  const hold = (event, element, again) => {
+    if (!dirty() || passed.delete(element)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    stepwell.flush().then(() => {
+      passed.add(element);
+      again();
+    });
+  };
+  document.addEventListener(
+    "submit",
+    (event) => {
+      const owner = event.target;
+      if (owner.matches("form[data-flush]")) hold(event, owner, () => owner.requestSubmit(event.submitter));
+      // Enter in a field of the card: save it now.
+      else if (owner.matches("[data-autosave]")) {
+        event.preventDefault();
+        event.stopImmediatePropagation();
+        stepwell.flush();
+      }
+    },
+    { capture: true },
+  );
+  document.addEventListener(
+    "click",
+    (event) => {
+      const link = event.target.closest?.("a[data-flush]");
+      if (link) hold(event, link, () => link.click());
+    },
+    { capture: true },
+  );
+
+  // The other version was shown beside the field: keep what was typed here.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-keep-mine]");
+    if (!button) return;
+    const owner = document.getElementById(`form-${button.dataset.keepMine}`);
+    const revision = owner?.querySelector("[name=revision]");
+    if (!revision) return;
+    revision.value = button.dataset.revision;
+    enqueue(owner, button.dataset.ofField);
+  });
+
+  addEventListener("online", () => {
+    for (const mark of [...failed]) {
+      const [id, name] = mark.split(" ");
+      const owner = document.getElementById(id);
+      if (owner) enqueue(owner, name);
+    }
+  });
+  addEventListener("beforeunload", (event) => {
+    if (dirty() || failed.size) event.preventDefault();
+  });
+})();

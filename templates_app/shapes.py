@@ -1,0 +1,266 @@
+"""A template's definition as pages show it: its steps in list order with their words, and its shape as a small rail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from workflows.definition.graph import DEFAULT_PORT, Definition, StepDef, VariableDef, VariableKind
+from workflows.definition.lanes import LaneLayout, body_layout
+from workflows.definition.ordering import body_order, list_order
+from workflows.definition.schema import from_stored
+from workflows.steps import registry
+from workflows.steps.base import Group, StepType
+from workflows.steps.catalog import CATALOG
+from workflows.steps.fields import config_fields
+from workflows.views.builder_rails import MARK, Rail, gap_rail, lane_css, step_rail, x_of
+
+# The art of a card is this wide at most; steps move closer together before the whole is scaled down.
+_WIDTH, _MARGIN, _APART, _CLOSEST, _HEIGHT, _LANE = 230, 6, 28, 15, 60, 18
+LINE_STEPS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A step on the small rail: a dot, or a square where a person is asked."""
+
+    x: float
+    y: float
+    css: str
+    human: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mini:
+    """The small rail: paths as (class, d), marks, and the size of the drawing."""
+
+    width: float
+    paths: tuple[tuple[str, str], ...]
+    marks: tuple[Mark, ...]
+    height: int = _HEIGHT
+
+    @property
+    def shown_width(self) -> float:
+        return min(self.width, _WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A text of a step's settings, with the label that its form gives it."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step in words."""
+
+    key: str
+    label: str
+    type_label: str
+    icon: str
+    tile: str
+    description: str
+    summary: str
+    enabled: bool
+    inside: str
+    settings: tuple[Setting, ...]
+    ways: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A step beside its piece of the rail."""
+
+    step: StepView
+    column: int
+    rail: Rail
+    gap: Rail
+    folded: int
+
+    @property
+    def x(self) -> int:
+        return x_of(self.column)
+
+    @property
+    def y(self) -> int:
+        return MARK
+
+    @property
+    def css(self) -> str:
+        return lane_css(self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Everything that pages show of one definition.
+
+    `line` are the steps of a chain of nine, else empty; `gates` and `models` count the steps that are on.
+    """
+
+    rows: tuple[Row, ...]
+    width: int
+    steps: int
+    gates: int
+    models: int
+    mini: Mini
+    line: tuple[StepView, ...]
+    variables: tuple[VariableDef, ...]
+
+
+@lru_cache(maxsize=256)
+def shape_of(document: str) -> Shape:
+    """The shape of a stored document; step types that have gone keep their name."""
+    return make_shape(from_stored(json.loads(document)))
+
+
+def make_shape(definition: Definition) -> Shape:
+    body = body_order(definition, None, CATALOG)
+    lanes = body_layout(definition, body)
+    placed = {row.key: row for row in lanes.rows}
+    labels = {step.key: step.label for step in definition.steps}
+    views = {step.key: _view(definition, step, labels) for step in definition.steps}
+    rows = []
+    for step in list_order(definition, CATALOG):
+        lane = placed.get(step.key)
+        if lane is None:  # in the body of another step, whose rail goes past it
+            rows.append(Row(views[step.key], 0, Rail(), Rail(), 0))
+        else:
+            rows.append(
+                Row(
+                    views[step.key], lane.column, step_rail(lane), gap_rail(lane.gap, tall=False), lane.folded
+                )
+            )
+    is_chain = lanes.width == 1 and len(body) == LINE_STEPS and all(step.parent is None for step in body)
+    tiles = [view.tile for view in views.values() if view.enabled]
+    return Shape(
+        rows=tuple(rows),
+        width=lanes.width,
+        steps=len(definition.steps),
+        gates=tiles.count("human"),
+        models=tiles.count("ai"),
+        mini=_mini(lanes, views),
+        line=tuple(views[step.key] for step in body) if is_chain else (),
+        variables=tuple(each for each in definition.variables if each.kind is VariableKind.INPUT),
+    )
+
+
+def _view(definition: Definition, step: StepDef, labels: Mapping[str, str]) -> StepView:
+    kind = registry.find(step.type)
+    return StepView(
+        key=step.key,
+        label=step.label,
+        type_label=kind.label if kind else step.type,
+        icon=kind.icon if kind else "puzzle",
+        tile=_tile(kind, step),
+        description=step.description,
+        summary=kind.summary(step.config) if kind else "",
+        enabled=step.enabled,
+        inside=labels.get(step.parent or "", ""),
+        settings=tuple(_settings(kind, step)) if kind else (),
+        ways=tuple(_ways(definition, kind, step, labels)),
+    )
+
+
+def _tile(kind: StepType | None, step: StepDef) -> str:
+    if kind is None:
+        return ""
+    return "human" if kind.group is Group.ASK else "ai" if kind.uses_model(step.config) else ""
+
+
+def _settings(kind: StepType, step: StepDef) -> list[Setting]:
+    """The texts that were written for this step: prompts, questions, conditions. Defaults need no reading."""
+    fields = config_fields(kind.ConfigForm)
+    found = []
+    for path, text in (*CATALOG.templates(step), *CATALOG.expressions(step)):
+        name, _, rest = path.partition(".")
+        name = name.partition("[")[0]
+        if name in step.config and text.strip():
+            label = str(fields[name].label or name)
+            inner = rest.strip(".")
+            found.append(Setting(f"{label}: {inner}" if inner and not inner.isdigit() else label, text))
+    return found
+
+
+def _ways(
+    definition: Definition, kind: StepType | None, step: StepDef, labels: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """(way out, step it leads to), for steps that have more than the one plain way on."""
+    ports = {port.name: port.label or port.name for port in kind.ports(step.config)} if kind else {}
+    edges = definition.outgoing(step.key)
+    if len(edges) < 2 and all(edge.port == DEFAULT_PORT for edge in edges):
+        return []
+    return [
+        (
+            ports.get(edge.port, edge.port) if edge.port != DEFAULT_PORT else "",
+            labels.get(edge.target, edge.target),
+        )
+        for edge in edges
+    ]
+
+
+# --- The small rail -----------------------------------------------------------------------------------------------
+
+
+def _mini(lanes: LaneLayout, views: Mapping[str, StepView]) -> Mini:
+    """Steps from left to right: as far as their longest way in, and after whatever was drawn on their lane before."""
+    ranks: dict[str, int] = {}
+    busy: dict[int, int] = {}
+    for row in lanes.rows:
+        others = [busy.get(strand.lane, -1) for strand in row.leaving if strand.lane != row.lane]
+        rank = max(
+            [ranks[strand.source] + 1 for strand in row.arriving] + [busy.get(row.lane, -1) + 1, *others, 0]
+        )
+        ranks[row.key] = rank
+        for lane in (row.lane, *(strand.lane for strand in row.arriving)):
+            busy[lane] = max(busy.get(lane, -1), rank)
+    last = max(ranks.values(), default=0)
+    apart = max(_CLOSEST, min(_APART, (_WIDTH - 2 * _MARGIN) / last)) if last else _APART
+    highest = max((strand.column for row in lanes.rows for strand in row.leaving), default=0)
+    highest = max([highest, *(row.column for row in lanes.rows)])
+    # Lanes lie above and below the first in turn: 1 above, 2 below, 3 above that.
+    spread = min(_LANE, (_HEIGHT / 2 - _MARGIN) / max(1, (highest + 1) // 2))
+
+    def at(key: str) -> float:
+        return round(_MARGIN + apart * ranks[key], 1)
+
+    def y_of(column: int) -> float:
+        side = -1 if column % 2 else 1
+        return round(_HEIGHT / 2 + side * ((column + 1) // 2) * spread, 1)
+
+    columns = {row.key: row.column for row in lanes.rows}
+    paths = []
+    for row in lanes.rows:
+        for strand in row.leaving:
+            a, b = columns[strand.source], columns[strand.target]
+            x1, x2, css = at(strand.source), at(strand.target), lane_css(strand.column)
+            paths.append((css, _path(x1, y_of(a), y_of(strand.column), x2, y_of(b), apart)))
+    marks = tuple(
+        Mark(at(row.key), y_of(row.column), lane_css(row.column), views[row.key].tile == "human")
+        for row in lanes.rows
+    )
+    return Mini(round(2 * _MARGIN + apart * last, 1), tuple(paths), marks)
+
+
+def _path(x1: float, y1: float, y: float, x2: float, y2: float, apart: float) -> str:
+    """From a step onto a lane, along it, and into the next step."""
+    start, end = x1, x2
+    parts = [f"M{x1:g} {y1:g}"]
+    # One gap holds both curves when the steps stand side by side.
+    bend = min(apart, (x2 - x1) / 2) if y1 != y and y != y2 else min(apart, x2 - x1)
+    if y1 != y:
+        start = x1 + bend
+        middle = (x1 + start) / 2
+        parts.append(f"C{middle:g} {y1:g} {middle:g} {y:g} {start:g} {y:g}")
+    if y != y2:
+        end = x2 - bend
+    if end > start:
+        parts.append(f"L{end:g} {y:g}")
+    if y != y2:
+        middle = (end + x2) / 2
+        parts.append(f"C{middle:g} {y:g} {middle:g} {y2:g} {x2:g} {y2:g}")
+    return "".join(parts)

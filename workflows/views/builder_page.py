@@ -1,0 +1,693 @@
+"""The builder's page as data: rows and gaps of the step list, the open cards, the panel. Asked once per answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from workflows.definition.availability import Verdict, availability_of
+from workflows.definition.diff import changes
+from workflows.definition.graph import Definition, EdgeDef, StepDef, VariableDef
+from workflows.definition.lanes import START_ROW, LaneRow, Strand, body_layout
+from workflows.definition.ordering import body_order, cycle
+from workflows.definition.types import START, main_port
+from workflows.definition.uses import owner_step, uses
+from workflows.expressions.paths import normal
+from workflows.lib.errors import Problem
+from workflows.models import Step, Workflow, WorkflowVersion
+from workflows.selectors import published_versions
+from workflows.services.check_workflow import problems_of
+from workflows.services.definitions import load_definition
+from workflows.services.drafts import compile_draft
+from workflows.steps import registry
+from workflows.steps.base import Group, StepType
+from workflows.steps.catalog import CATALOG
+from workflows.views.builder_controls import (
+    Control,
+    Section,
+    VariableRow,
+    field_of,
+    join_section,
+    sections_of,
+    variable_rows,
+    wrong_section,
+)
+from workflows.views.builder_rails import Rail, end_rail, gap_rail, step_rail
+
+PILL: Final = "start"  # what `?open=` says for the run form
+GROUPS: Final = {Group.THINK: "Think", Group.ASK: "Ask a person", Group.STEER: "Steer", Group.DO: "Do"}
+_DIAMONDS: Final = frozenset({"condition", "merge", "parallel", "filter"})
+_MEANT: Final = re.compile(r"^Did you mean “(?P<right>[^”]+)”\?$")
+_WRONG: Final = re.compile(r"uses (?:the (?:step|input|variable) )?“(?P<wrong>[^”]+)”")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere a step can be put: the token that is posted, and what people call it."""
+
+    token: str
+    label: str
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A word between two cards: which answer begins here, how many branches."""
+
+    name: str
+    rest: str = ""
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapView:
+    """The space above a card. `before` is that card's key, empty below the last one; `places` the paths into it.
+
+    `words` says for screen readers on which branch it is; `lanes` (JSON) lists the paths that can be dropped on by
+    their lane; `at` says where the + stands when lanes split or meet.
+    """
+
+    id: str
+    before: str
+    rail: Rail
+    words: str
+    add: str
+    places: tuple[Place, ...]
+    column: int = 0
+    at: str = ""
+    chips: tuple[Chip, ...] = ()
+    lanes: str = "[]"
+
+    @property
+    def is_tall(self) -> bool:
+        return self.rail.height > 32
+
+    @property
+    def choices(self) -> str:
+        return json.dumps([{"place": place.token, "label": place.label} for place in self.places])
+
+
+@dataclass(frozen=True, slots=True)
+class EndView:
+    """A way out of a step that nothing follows yet."""
+
+    label: str
+    place: str
+    column: int
+    rail: Rail
+    words: str
+
+    @property
+    def choices(self) -> str:
+        return json.dumps([{"place": self.place, "label": self.words}])
+
+
+@dataclass(frozen=True, slots=True)
+class PathView:
+    """A path out of the step, in its open card."""
+
+    id: str
+    port: str
+    target: str
+    condition: str
+    target_input: str
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCard:
+    """What an open card shows below its head."""
+
+    revision: int
+    sections: tuple[Section, ...]
+    paths: tuple[PathView, ...]
+    ports: tuple[tuple[str, str], ...]
+    targets: tuple[tuple[str, str], ...]
+    general: tuple[Problem, ...]
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One card with the gap above it and its free ways out below."""
+
+    step: StepDef
+    type_label: str
+    icon: str
+    tile: str
+    summary: str
+    column: int
+    rail: Rail
+    gap: GapView | None
+    ends: tuple[EndView, ...]
+    branch: str
+    position: int
+    total: int
+    can_disable: bool
+    is_diamond: bool
+    problems: tuple[Problem, ...]
+    used_by: tuple[str, ...]
+    uses: tuple[str, ...]
+    can_branch: bool
+    card: OpenCard | None = None
+    is_first: bool = False
+    is_last: bool = False
+    folded: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.step.key
+
+    @property
+    def label(self) -> str:
+        return self.step.label
+
+    @property
+    def lane(self) -> str:
+        return str(self.column) if self.column < 6 else "off"
+
+    @property
+    def is_open(self) -> bool:
+        return self.card is not None
+
+    @property
+    def name(self) -> str:
+        """The card's name for screen readers, with its branch (design README §8)."""
+        return f"{self.label}, {self.branch}" if self.branch else self.label
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.is_error for problem in self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class StartRow:
+    """The pill at the top: how a run starts, and (open) the form it starts with."""
+
+    rail: Rail
+    summary: str
+    is_open: bool
+    inputs: tuple[VariableRow, ...]
+    context: tuple[VariableRow, ...]
+    problems: tuple[Problem, ...]
+    step: StepDef | None
+    card: OpenCard | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Data that can be used in the open step: what is inserted, and what it is."""
+
+    path: str
+    note: str = ""
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A problem in the panel. `meant` is what an easy fix writes in place of `wrong`."""
+
+    problem: Problem
+    key: str
+    meant: str = ""
+    wrong: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The right panel: of the open step, or of the whole workflow."""
+
+    row: StepRow | None
+    references: tuple[tuple[str, tuple[Reference, ...]], ...]
+    checks: tuple[Check, ...]
+    others: tuple[Check, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.checks)
+
+
+class BuilderPage:
+    """Everything of one builder page, from one reading of the draft."""
+
+    def __init__(
+        self,
+        workflow: Workflow,
+        opened: Iterable[str] = (),
+        *,
+        definition: Definition | None = None,
+        extra_rows: str = "",
+    ) -> None:
+        self.workflow = workflow
+        self.definition = compile_draft(workflow) if definition is None else definition
+        self.opened = frozenset(opened)
+        self.extra_rows = extra_rows
+        self.problems = problems_of(workflow, self.definition)
+        self.start = next(
+            (step for step in self.definition.steps if step.type == START and step.parent is None), None
+        )
+        order = body_order(self.definition, None, CATALOG)
+        # The start stands first, whatever else begins with it: its row is the pill.
+        self.order = tuple(step for step in order if step is not self.start)
+        listed = (self.start, *self.order) if self.start is not None else self.order
+        self.layout = body_layout(self.definition, listed, start_row=self.start is None)
+        self.lanes = {row.key: row for row in self.layout.rows}
+        self.root = self.start.key if self.start is not None else START_ROW
+
+    # --- the list ---
+
+    @cached_property
+    def start_row(self) -> StartRow:
+        inputs = self.definition.input_variables()
+        names = [variable.name for variable in inputs]
+        asks = f"asks for {_names(names)}" if names else "asks for nothing"
+        mine = tuple(
+            problem
+            for problem in self.problems
+            if (problem.path or "").startswith("definition.variables")
+            or (self.start is not None and problem.step_key == self.start.key)
+        )
+        is_open = PILL in self.opened or (self.start is not None and self.start.key in self.opened)
+        return StartRow(
+            rail=step_rail(self.lanes[self.root], mark=22),
+            summary=asks,
+            is_open=is_open,
+            inputs=variable_rows(self.definition, inputs, self.problems),
+            context=variable_rows(self.definition, self.definition.context_variables(), self.problems),
+            problems=mine,
+            step=self.start,
+            card=self._card(self.start) if self.start is not None and is_open else None,
+        )
+
+    @cached_property
+    def rows(self) -> tuple[StepRow, ...]:
+        return tuple(self._row_at(place) for place in range(len(self.order)))
+
+    def row(self, key: str) -> StepRow | None:
+        """One row by itself: a keystroke in a card must not draw 200 of them."""
+        if "rows" in self.__dict__:
+            return next((row for row in self.rows if row.key == key), None)
+        found = (self._row_at(place) for place, step in enumerate(self.order) if step.key == key)
+        return next(found, None)
+
+    def _row_at(self, place: int) -> StepRow:
+        step = self.order[place]
+        above = self.lanes[self.order[place - 1].key] if place else self.lanes[self.root]
+        return self._row(step, self.lanes[step.key], above, place + 1, len(self.order))
+
+    @property
+    def width(self) -> int:
+        return self.layout.width
+
+    @cached_property
+    def end_gap(self) -> GapView:
+        """Below the last card: where a step at the end goes."""
+        last = self.order[-1] if self.order else None
+        if last is None:
+            # Nothing is there but, maybe, the start.
+            token = f"after:{self.root}" if self.start is not None else "end"
+        elif main_port(last, CATALOG) is None:
+            token = "end"
+        else:
+            token = f"after:{last.key}"
+        return GapView(
+            id="gap-end",
+            before="",
+            rail=Rail(),
+            words="at the end",
+            add="Add a step at the end",
+            places=(Place(token, "at the end"),),
+        )
+
+    def _row(self, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int) -> StepRow:
+        kind = registry.find(step.type)
+        used_by, used = self._links.get(step.key, ((), ()))
+        return StepRow(
+            step=step,
+            type_label=kind.label if kind else step.type,
+            icon=kind.icon if kind else "puzzle",
+            tile=_tile(kind, step),
+            summary=kind.summary(step.config) if kind else f"Unknown kind of step: {step.type}",
+            column=lane.column,
+            rail=step_rail(lane),
+            gap=self._gap(step, lane, above),
+            ends=self._ends(step, lane, position == total),
+            branch=self._branches[step.key],
+            position=position,
+            total=total,
+            can_disable=CATALOG.can_disable(step.type),
+            is_diamond=step.type in _DIAMONDS,
+            problems=self._by_step.get(step.key, ()),
+            used_by=used_by,
+            uses=used,
+            can_branch=main_port(step, CATALOG) is not None,
+            card=self._card(step) if step.key in self.opened else None,
+            is_first=position == 1,
+            is_last=position == total,
+            folded=lane.folded,
+        )
+
+    @cached_property
+    def _by_step(self) -> Mapping[str, tuple[Problem, ...]]:
+        found: dict[str, list[Problem]] = {}
+        for problem in self.problems:
+            if problem.step_key is not None:
+                found.setdefault(problem.step_key, []).append(problem)
+        return {key: tuple(problems) for key, problems in found.items()}
+
+    @cached_property
+    def _links(self) -> Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+        """For each step: who uses its output, and whose output it uses."""
+        by_label = {normal(step.label): step.key for step in self.definition.steps}
+        pairs: dict[tuple[str, str], None] = {}
+        for use in uses(self.definition, CATALOG):
+            owner = owner_step(self.definition, use.owner)
+            wanted = by_label.get(normal(use.path.label)) if use.path.label else None
+            if owner is not None and wanted is not None and owner.key != wanted:
+                pairs[owner.key, wanted] = None
+        by, of = {}, {}  # type: dict[str, list[str]], dict[str, list[str]]
+        for user, wanted in pairs:
+            by.setdefault(wanted, []).append(user)
+            of.setdefault(user, []).append(wanted)
+        return {key: (tuple(by.get(key, ())), tuple(of.get(key, ()))) for key in {*by, *of}}
+
+    # --- gaps ---
+
+    def _gap(self, step: StepDef, lane: LaneRow, above: LaneRow) -> GapView:
+        entering = self.definition.incoming(step.key)
+        chips = self._chips(step, lane, above)
+        tall = lane.gap.is_curved or len(above.leaving) > 1
+        places = tuple(self._place_on(edge) for edge in self._default_first(entering, above.key))
+        if not places:
+            places = (Place(f"before:{step.key}", f"before {step.label}"),)
+        if len(places) > 1:
+            add = f"Add a step on one of {len(places)} paths"
+        elif above.key == self.root and not chips:
+            add = "Add a step after the start"
+        elif len(entering) == 1 and (answer := self._answer(entering[0])):
+            add = f"Add a step on {answer}"
+        else:
+            add = f"Add a step before {step.label}"
+        on = self._branches[step.key] if len(entering) == 1 else ""
+        return GapView(
+            id=f"gap-{step.key}",
+            before=step.key,
+            rail=gap_rail(lane.gap, tall=tall or bool(chips)),
+            words=", ".join(part for part in (f"before {step.label}", on) if part),
+            add=add,
+            places=places,
+            column=lane.column,
+            at="high" if lane.gap.joins else "low" if lane.gap.splits else "",
+            chips=chips,
+            lanes=json.dumps(self._lanes_of(lane.gap.strands)),
+        )
+
+    def _default_first(self, edges: Sequence[EdgeDef], above: str) -> list[EdgeDef]:
+        """The path from the card above before the others: what a press means when it says nothing else."""
+        return sorted(edges, key=lambda edge: edge.source != above)
+
+    def _place_on(self, edge: EdgeDef) -> Place:
+        source, target = self.definition.step(edge.source), self.definition.step(edge.target)
+        answer = self._answer(edge)
+        label = f"{answer}, between {source.label} and {target.label}" if answer else (
+            f"between {source.label} and {target.label}"
+        )
+        lane = self.lanes.get(edge.source)
+        column = next(
+            (strand.column for strand in (lane.leaving if lane else ()) if edge.id in strand.edges), 0
+        )
+        return Place(f"edge:{edge.id}", label, column)
+
+    def _lanes_of(self, strands: Sequence[Strand]) -> list[dict[str, object]]:
+        """The paths that run through a gap, by lane: dropping on a lane puts the step onto its path."""
+        found: list[dict[str, object]] = []
+        for strand in strands:
+            if strand.source == START_ROW or strand.target not in self.definition.by_key:
+                continue
+            edge = next(edge for edge in self.definition.edges if edge.id == strand.edges[0])
+            found.append(
+                {
+                    "column": strand.column,
+                    "place": f"edge:{edge.id}",
+                    "source": edge.source,
+                    "target": edge.target,
+                    "words": f"on the path {self._place_on(edge).label}",
+                }
+            )
+        return found
+
+    def _chips(self, step: StepDef, lane: LaneRow, above: LaneRow) -> tuple[Chip, ...]:
+        chips: list[Chip] = []
+        source = self.definition.by_key.get(above.key)
+        if len(above.leaving) > 1:
+            answers = self._answers_of(source, above.leaving) if source is not None else []
+            if answers:
+                for strand, answer in answers:
+                    rest = f", of {source.label}" if strand.target == step.key and source else ", further down"
+                    chips.append(Chip(answer, rest, strand.column))
+            else:
+                chips.append(Chip("", f"{len(above.leaving)} branches, at the same time"))
+            if step.key in {strand.target for strand in above.leaving}:
+                return tuple(chips)
+        for edge in self.definition.incoming(step.key):
+            if len(self.definition.incoming(step.key)) > 1:
+                break
+            answer = self._answer(edge)
+            if answer and (edge.source != above.key or len(above.leaving) == 1):
+                chips.append(Chip(answer, f", of {self.definition.step(edge.source).label}", lane.column))
+            elif edge.condition:
+                chips.append(Chip("Only if", f" {edge.condition}", lane.column))
+        return tuple(chips)
+
+    def _answers_of(self, source: StepDef, strands: Sequence[Strand]) -> list[tuple[Strand, str]]:
+        ports = dict(self._ports(source))
+        if len(ports) < 2:
+            return []
+        by_id = {edge.id: edge for edge in self.definition.outgoing(source.key)}
+        found: list[tuple[Strand, str]] = []
+        for strand in strands:
+            names = [ports.get(by_id[id].port, by_id[id].port) for id in strand.edges if id in by_id]
+            found.append((strand, " and ".join(dict.fromkeys(names))))
+        return found
+
+    def _ports(self, step: StepDef) -> list[tuple[str, str]]:
+        """(name, what people read) of the step's ways out."""
+        kind = registry.find(step.type)
+        said = {port.name: port.label for port in kind.ports(step.config)} if kind else {}
+        return [
+            (name, said.get(name) or {"out": "Next", "error": "If it fails"}.get(name, name))
+            for name in CATALOG.ports(step)
+        ]
+
+    def _answer(self, edge: EdgeDef) -> str:
+        """The answer that leads along the path, where its step has several."""
+        source = self.definition.by_key.get(edge.source)
+        ports = dict(self._ports(source)) if source is not None else {}
+        return ports.get(edge.port, edge.port) if len(ports) > 1 else ""
+
+    def _ends(self, step: StepDef, lane: LaneRow, last: bool) -> tuple[EndView, ...]:
+        """Ways out that lead nowhere yet. The last card's only one is the button at the end of the list."""
+        taken = {edge.port for edge in self.definition.outgoing(step.key)}
+        ports = self._ports(step)
+        free = [(name, label) for name, label in ports if name not in taken]
+        if len(ports) < 2:
+            if last or not free:
+                return ()
+            return (
+                EndView(
+                    "End of this branch", f"after:{step.key}", lane.column, end_rail(lane), f"after {step.label}"
+                ),
+            )
+        return tuple(
+            EndView(
+                f"{label} ends here",
+                f"after:{step.key}:{name}",
+                lane.column,
+                end_rail(lane),
+                f"on {label} of {step.label}",
+            )
+            for name, label in free
+        )
+
+    @cached_property
+    def _branches(self) -> Mapping[str, str]:
+        """For each step: “on Yes of Worth a call?”, “on the branch of Research”, or nothing on the main lane."""
+        found: dict[str, str] = {}
+        main = cycle(self.definition) is None
+        for step in self.order:
+            entering = self.definition.incoming(step.key)
+            if len(entering) != 1 or not main:
+                found[step.key] = ""
+                continue
+            edge = entering[0]
+            source = self.definition.step(edge.source)
+            if answer := self._answer(edge):
+                found[step.key] = f"on {answer} of {source.label}"
+            elif len(self.definition.outgoing(edge.source)) > 1:
+                found[step.key] = f"on the branch of {step.label}"
+            else:
+                found[step.key] = found.get(edge.source, "")
+        return found
+
+    # --- the open card ---
+
+    @cached_property
+    def _revisions(self) -> dict[str, int]:
+        rows = Step.objects.filter(workflow=self.workflow, key__in=list(self.opened | {self.root}))
+        return dict(rows.values_list("key", "revision"))
+
+    def _card(self, step: StepDef) -> OpenCard:
+        kind = registry.find(step.type)
+        problems = self._by_step.get(step.key, ())
+        sections: list[Section] = []
+        if kind is not None:
+            sections += sections_of(step, kind, problems, extra_rows=self.extra_rows)
+        paths = {edge.source for edge in self.definition.incoming(step.key)}
+        if len(paths) > 1:
+            sections.append(join_section(step, len(paths), problems))
+        if kind is not None and step.type not in ("start", "end"):
+            sections.append(wrong_section(step, kind, problems))
+        ports = dict(self._ports(step))
+        fields = {control.name.split("__")[0] for section in sections for control in _all(section)}
+        before = self.definition.ancestors(step.key) | {step.key}
+        return OpenCard(
+            revision=self._revisions.get(step.key, 1),
+            sections=tuple(sections),
+            paths=tuple(
+                PathView(
+                    edge.id,
+                    ports.get(edge.port, edge.port),
+                    self.definition.step(edge.target).label,
+                    edge.condition or "",
+                    edge.target_input or "",
+                    tuple(problem for problem in problems if self._is_about(problem, edge)),
+                )
+                for edge in self.definition.outgoing(step.key)
+            ),
+            ports=tuple(ports.items()),
+            targets=tuple(
+                (other.key, other.label)
+                for other in self.order
+                if other.key not in before and other.parent == step.parent
+            ),
+            general=tuple(problem for problem in problems if field_of(problem) not in fields),
+            description=kind.description() if kind else "",
+        )
+
+    def _is_about(self, problem: Problem, edge: EdgeDef) -> bool:
+        at = next(place for place, other in enumerate(self.definition.edges) if other.id == edge.id)
+        return (problem.path or "").startswith(f"definition.edges[{at}]")
+
+    # --- the panel ---
+
+    @cached_property
+    def panel(self) -> Panel:
+        key = next((step.key for step in self.order if step.key in self.opened), None)
+        row = self.row(key) if key is not None else None
+        mine = tuple(_check(problem) for problem in self.problems if row and problem.step_key == row.key)
+        others = tuple(
+            _check(problem) for problem in self.problems if not row or problem.step_key != row.key
+        )
+        if row is None:
+            return Panel(None, (), others, ())
+        return Panel(row, self._references(row.step), mine, others)
+
+    def _references(self, step: StepDef) -> tuple[tuple[str, tuple[Reference, ...]], ...]:
+        """What can be used in this step, nearest first."""
+        groups: list[tuple[str, tuple[Reference, ...]]] = []
+        earlier: list[Reference] = []
+        if cycle(self.definition) is None:
+            for other, verdict in availability_of(self.definition, CATALOG).before(step.key):
+                if other.type == START or verdict not in (Verdict.SURE, Verdict.MAYBE, Verdict.OFF):
+                    continue
+                kind = registry.find(other.type)
+                for name, type_name in kind.output_fields(other.config) if kind else ():
+                    note = "" if verdict is Verdict.SURE else "off" if verdict is Verdict.OFF else "maybe"
+                    earlier.append(
+                        Reference(f"steps.{other.label}.{name}", note or _type(type_name), not note)
+                    )
+        entering = self.definition.incoming(step.key)
+        if entering:
+            names = " or ".join(dict.fromkeys(self.definition.step(edge.source).label for edge in entering))
+            earlier.insert(0, Reference("previous", f"from {names}"))
+        groups.append(("From earlier steps", tuple(earlier)))
+        inputs = self.definition.input_variables()
+        groups.append(("From the run form", tuple(_variable_reference("input", one) for one in inputs)))
+        named = tuple(Reference(f"inputs.{edge.target_input}") for edge in entering if edge.target_input)
+        groups.append(("Named on its paths", named))
+        context = self.definition.context_variables()
+        groups.append(("Variables", tuple(_variable_reference("vars", one) for one in context)))
+        groups.append(("About the run", (Reference("run.id", "text"), Reference("trigger.type", "text"))))
+        return tuple((title, references) for title, references in groups if references)
+
+    # --- the top bar ---
+
+    @cached_property
+    def latest(self) -> WorkflowVersion | None:
+        if not self.workflow.latest_version:
+            return None
+        return published_versions(self.workflow).filter(number=self.workflow.latest_version).first()
+
+    @cached_property
+    def change_count(self) -> int:
+        """How many things differ from the newest version; 0 where nothing is published."""
+        if self.latest is None:
+            return 0
+        return sum(not change.only_layout for change in changes(load_definition(self.latest), self.definition))
+
+    @cached_property
+    def error_count(self) -> int:
+        return sum(problem.is_error for problem in self.problems)
+
+
+def picker_groups() -> tuple[tuple[str, tuple[StepType, ...]], ...]:
+    """The kinds of step, as the picker shows them; the start is made with the run form."""
+    return tuple(
+        (GROUPS[group], tuple(kind for kind in kinds if kind.name != START))
+        for group, kinds in registry.by_group()
+    )
+
+
+def tile_of(kind: StepType) -> str:
+    """The tile's colour in the picker."""
+    return "human" if kind.group is Group.ASK else "ai" if kind.uses_model({}) else ""
+
+
+def _tile(kind: StepType | None, step: StepDef) -> str:
+    if kind is None:
+        return ""
+    return "human" if kind.group is Group.ASK else "ai" if kind.uses_model(step.config) else ""
+
+
+def _all(section: Section) -> tuple[Control, ...]:
+    return (*section.controls, *section.more)
+
+
+def _check(problem: Problem) -> Check:
+    """A problem with its easy fix, where the sentence names the right spelling of a wrong one."""
+    meant, wrong = _MEANT.match(problem.fix or ""), _WRONG.search(problem.message)
+    key = problem.step_key or ""
+    if not (meant and wrong and key and field_of(problem) not in ("", "condition", "source_output")):
+        return Check(problem, key)
+    return Check(problem, key, meant["right"], wrong["wrong"])
+
+
+def _variable_reference(root: str, variable: VariableDef) -> Reference:
+    return Reference(f"{root}.{variable.name}", variable.description or _type(variable.type.value))
+
+
+def _type(name: str) -> str:
+    words = {"string": "text", "array": "list", "boolean": "yes or no", "any": ""}
+    return words.get(name, name)
+
+
+def _names(names: Sequence[str]) -> str:
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
