@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from runs.engine.graph import Graph
+from runs.engine.scopes import item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, Wait
 from workflows.lib.jsontypes import JSONObject
@@ -22,7 +23,7 @@ def waiting_for(
         by = f" by {paused_by}" if paused_by else ""
         found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))
     for step in sorted(state.waiting(), key=lambda s: graph.order.get(s.key, 0)):
-        label = graph.step(step.key).label
+        label = _label(graph, step)
         match step.wait:
             case Wait.REVIEW:
                 name = who.get(step.key) or "a reviewer"
@@ -44,6 +45,12 @@ def waiting_for(
             case _:
                 found.append(_fact(str(step.wait), step, label, "", f"“{label}” is waiting."))
     return found
+
+
+def _label(graph: Graph, step: StepState) -> str:
+    item = item_of(step.scope)
+    label = graph.step(step.key).label
+    return label if item is None else f"{label}, item {item.index + 1}"
 
 
 def _fact(kind: str, step: StepState | None, label: str | None, who: str, sentence: str) -> JSONObject:

@@ -1,5 +1,6 @@
 """Models of what happens to a workflow."""
 
+from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
 
@@ -9,6 +10,7 @@ __all__ = [
     "EarlyDecision",
     "Event",
     "IdempotencyKey",
+    "Item",
     "Mail",
     "Review",
     "ReviewVote",

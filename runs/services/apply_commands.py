@@ -10,34 +10,40 @@ from uuid import UUID
 
 from runs.engine.commands import (
     CancelStep,
+    CloseContainer,
     Command,
     CompleteWait,
     DecideByDefault,
+    EndItem,
     Failure,
     FinishRun,
+    MoreItems,
+    OpenItem,
     SkipStep,
     StartStep,
 )
 from runs.engine.failures import GiveUp, GoOn, TryAgain, after_failure
 from runs.engine.planner import Interrupted, rewind
-from runs.engine.sentences import waiting_for
 from runs.engine.scopes import Place
+from runs.engine.sentences import waiting_for
 from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
 from runs.models import EarlyDecision, Mail, Review, StepRun
+from runs.services.apply_items import ItemsApplier
 from runs.services.eligibility import why_not_eligible
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun, reviewers_in_words
 from runs.services.transition import Transition
 from runs.services.values import BadValue, checked_output, error_json, stored
 from workflows.definition.graph import StepDef
+from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.expressions.errors import ExpressionError
 from workflows.expressions.language import compile_expression, evaluate_bool
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
 from workflows.lib.limits import CRASHES_PER_STEP, STEP_ROUNDS
-from workflows.steps.base import Completed, EndRun, ExecutionKind, ReviewRequest, WaitUntil
+from workflows.steps.base import Completed, EndRun, ExecutionKind, OpenItems, ReviewRequest, WaitUntil
 
 _ZERO = Decimal(0)
 
@@ -56,6 +62,7 @@ class Applier:
         self.graph = loaded.graph
         self.t = transition
         self.now = now
+        self.items = ItemsApplier(self)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -67,6 +74,9 @@ class Applier:
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round
         if step is None or not current or step.attempt != task.attempt or step.row != task.step_run:
             self._close_attempt(task, AttemptStatus.CANCELLED, result.ended_at, usage)
+            if usage:
+                # The row's outcome stays as it is; what was spent on it is spent.
+                self.t.step_updates.append((task.step_run, usage))
             return
         error = result.error
         if result.outcome is not None:
@@ -104,9 +114,11 @@ class Applier:
                 self._wait(
                     step, Wait.DELAY, outcome.at, held={"output": outcome.output, "port": outcome.port}
                 )
-                self._event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
+                self.event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
             case ReviewRequest():
                 self._open_gate(step, outcome, usage)
+            case OpenItems():
+                self.items.open(step, outcome)
             case _:
                 raise BadValue(f"The step answered with a {type(outcome).__name__}, which is no outcome.")
 
@@ -134,7 +146,13 @@ class Applier:
             self.t.remember(lambda: self._restore_variables(before_variables))
         self.loaded.keep_output(step.place, output)
         self.t.remember(lambda: self.loaded.forget_output(step.place))
-        edges = self._conditions(step, port, definition)
+        try:
+            edges = self._conditions(step, port, definition)
+        except BadValue:
+            # The step fails then, so nobody may see what it would have given.
+            self.loaded.forget_output(step.place)
+            self._restore_variables(before_variables)
+            raise
         done = step.but(
             status=StepStatus.COMPLETED,
             port=port,
@@ -155,7 +173,9 @@ class Applier:
             **usage,
             **(extra or {}),
         }
-        if step.wait is not Wait.NONE:
+        if step.wait is Wait.ITEMS:
+            values["wait"] = Wait.NONE
+        elif step.wait is not Wait.NONE:
             values |= {"wait": Wait.NONE, "due_at": None, "held": None}
         if notes:
             values["notes"] = notes[:255]
@@ -165,9 +185,9 @@ class Applier:
             values["variables"] = variables
             self.t.variables_of.append(step.row)
             for name, new in variables.items():
-                self._event(EventType.VARIABLE_SET, step, {"name": name, "value": new})
+                self.event(EventType.VARIABLE_SET, step, {"name": name, "value": new})
         self.t.step_updates.append((step.row, values))
-        self._event(
+        self.event(
             EventType.COMPLETED,
             step,
             {
@@ -195,7 +215,7 @@ class Applier:
         before = self.state.put(step.but(status=StepStatus.COMPLETED, port=port))
         try:
             inputs = self.loaded.inputs.get(step.place, ())
-            scope, _ = self.loaded.scope_for(step.key, needs, inputs)
+            scope, _ = self.loaded.scope_for(step.place, needs, inputs)
             found: dict[str, bool] = {}
             for edge in conditional:
                 assert edge.condition is not None
@@ -219,11 +239,18 @@ class Applier:
             (step.row, {"status": StepStatus.WAITING, "wait": wait, "due_at": due_at, **values})
         )
 
-    def _failed(self, step: StepState, error: ErrorInfo, usage: JSONObject, ended_at: datetime) -> None:
+    def _failed(
+        self,
+        step: StepState,
+        error: ErrorInfo,
+        usage: JSONObject,
+        ended_at: datetime,
+        policy: RetryPolicy | None = None,
+    ) -> None:
         """Retry policy, then error policy (02 §4)."""
         definition = self.graph.step(step.key)
         type_ = self.loaded.prepared.type_of(definition)
-        policy = definition.retry or type_.retry_policy(definition.config)
+        policy = policy or definition.retry or type_.retry_policy(definition.config)
         shown = error_json(error, definition.label)
         after = after_failure(
             definition,
@@ -237,7 +264,7 @@ class Applier:
         match after:
             case TryAgain():
                 self._wait(step, Wait.RETRY, after.at, error=shown, **usage)
-                self._event(
+                self.event(
                     EventType.RETRY,
                     step,
                     {
@@ -294,7 +321,7 @@ class Applier:
                 },
             )
         )
-        self._event(
+        self.event(
             EventType.ERROR,
             step,
             {"code": shown["code"], "message": shown["message"], "continues": port is not None},
@@ -400,7 +427,7 @@ class Applier:
         self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
         # Only a gate that can decide itself is a timer; else its date is for people.
         self._wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
-        self._event(
+        self.event(
             EventType.REVIEW_REQUESTED,
             step,
             {"reviewId": str(review_id), "title": asked.title, "assignees": list(asked.assignees)},
@@ -443,7 +470,7 @@ class Applier:
             "original": review.content.get("content"),
             "decided_by": review.decided_by_label,
         }
-        self._event(
+        self.event(
             EventType.REVIEW_DECIDED,
             step,
             {
@@ -476,7 +503,11 @@ class Applier:
             )
             return
         notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
-        self._complete(step, output, port, decided_at, usage={}, notes=notes)
+        try:
+            self._complete(step, output, port, decided_at, usage={}, notes=notes)
+        except BadValue as bad:
+            shown_error = error_json(bad.info, self.graph.step(step.key).label)
+            self._end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
 
     # --- mail ------------------------------------------------------------------------------------
 
@@ -533,35 +564,39 @@ class Applier:
     def _retry(self, letter: Mail) -> list[Place]:
         """Give the failed steps (and what was asked for with everything after it) a new round."""
         stop: list[Place] = []
-        rounds = rewind(self.graph, self.state, letter.payload.get("from_step"))
+        back = rewind(self.graph, self.state, letter.payload.get("from_step"))
         if model := letter.payload.get("model"):
             self.run.model_override = model
             self.t.run["model_override"] = model
+        for container in back.reopened:
+            self.items.reopen(container)
+        for item in back.items:
+            self.items.set_back(item)
+        rounds = [fresh for fresh in back.rounds if fresh.round <= STEP_ROUNDS.value]
         for fresh in rounds:
             before = self.state.get(*fresh.place)
             assert before is not None
-            if fresh.round > STEP_ROUNDS.value:
-                continue
             if before.status is StepStatus.RUNNING:
                 stop.append(before.place)
             if not before.status.is_terminal:
                 self._cancel_row(before)
             self.loaded.forget_output(fresh.place)
             self.loaded.skipped.pop(fresh.place, None)
-            definition = self.graph.whole.step(fresh.key)
+            definition = self.loaded.prepared.step(fresh.key)
             row = new_id()
             self.t.put(self.state, fresh.but(row=row))
-            self.t.step_inserts.append(self._row(definition, row, fresh, StepStatus.PENDING))
+            self.t.step_inserts.append(self.new_row(definition, row, fresh, StepStatus.PENDING))
+        again = [fresh for fresh in (*back.reopened, *rounds) if not fresh.scope]
         if rounds:
             self.loaded.reload_variables()
         self.t.writes.append(self._reopen_gates)
-        self._event(
+        self.event(
             EventType.RESUMED,
             None,
             {
                 "reason": "retry",
                 "by": letter.actor_label,
-                "steps": [self.graph.whole.step(fresh.key).label for fresh in rounds],
+                "steps": [self.loaded.prepared.step(fresh.key).label for fresh in again],
                 "model": letter.payload.get("model") or "",
             },
         )
@@ -614,6 +649,14 @@ class Applier:
                     self._delay_is_over(command)
                 case DecideByDefault():
                     self._decide_by_default(command)
+                case OpenItem():
+                    self.items.begin(command)
+                case EndItem():
+                    self.items.end(command)
+                case MoreItems():
+                    self.items.more(command)
+                case CloseContainer():
+                    self.items.close(command)
                 case FinishRun():
                     self._finish(command)
                 case _:
@@ -629,7 +672,8 @@ class Applier:
         inputs = command.inputs or self.loaded.inputs.get(place, ())
         has_row = step is not None and step.row is not None
         row: UUID = step.row if step is not None and has_row else new_id()
-        crashes = step.crashes if step is not None else 0
+        # Crashes are counted for one try; the next one begins without blame.
+        crashes = step.crashes if step is not None and step.attempt == command.attempt else 0
         running = StepState(
             key=place.key,
             scope=place.scope,
@@ -647,6 +691,7 @@ class Applier:
             values: dict[str, Any] = {
                 "status": StepStatus.RUNNING,
                 "attempt": command.attempt,
+                "crashes": crashes,
                 "wait": Wait.NONE,
                 "due_at": None,
                 "inputs": list(inputs),
@@ -655,7 +700,7 @@ class Applier:
                 values |= {"started_at": self.now, "max_attempts": self._max_attempts(definition)}
             self.t.step_updates.append((row, values))
         else:
-            values = self._row(definition, row, running, StepStatus.RUNNING)
+            values = self.new_row(definition, row, running, StepStatus.RUNNING)
             values |= {"inputs": list(inputs), "attempt": command.attempt, "started_at": self.now}
             self.t.step_inserts.append(values)
         self.loaded.tries[place.key] = self._max_attempts(definition)
@@ -671,7 +716,7 @@ class Applier:
                     "started_at": self.now,
                 }
             )
-        self._event(EventType.PROGRESS, running, {"attempt": command.attempt})
+        self.event(EventType.PROGRESS, running, {"attempt": command.attempt})
         self.t.run["current_step"] = place.key
         return Task(
             place=place,
@@ -691,7 +736,7 @@ class Applier:
 
     def _skip(self, command: SkipStep) -> None:
         step = self.state.get(*command.place)
-        definition = self.graph.whole.step(command.place.key)
+        definition = self.loaded.prepared.step(command.place.key)
         row = step.row if step is not None and step.row is not None else new_id()
         skipped = StepState(
             key=command.place.key,
@@ -709,14 +754,14 @@ class Applier:
                 (row, {"status": StepStatus.SKIPPED, "skip_reason": command.reason, "completed_at": self.now})
             )
         else:
-            values = self._row(definition, row, skipped, StepStatus.SKIPPED)
+            values = self.new_row(definition, row, skipped, StepStatus.SKIPPED)
             self.t.step_inserts.append({**values, "skip_reason": command.reason, "completed_at": self.now})
-        self._event(EventType.SKIPPED, skipped, {"reason": str(command.reason)})
+        self.event(EventType.SKIPPED, skipped, {"reason": str(command.reason)})
 
     def _cancel(self, command: CancelStep) -> None:
         step = self.state.get(*command.place)
         if step is None or step.row is None:
-            definition = self.graph.whole.step(command.place.key)
+            definition = self.loaded.prepared.step(command.place.key)
             row = new_id()
             cancelled = StepState(
                 key=command.place.key,
@@ -726,7 +771,7 @@ class Applier:
                 row=row,
             )
             self.t.put(self.state, cancelled)
-            values = self._row(definition, row, cancelled, StepStatus.CANCELLED)
+            values = self.new_row(definition, row, cancelled, StepStatus.CANCELLED)
             self.t.step_inserts.append({**values, "completed_at": self.now})
             return
         self._cancel_row(step)
@@ -787,14 +832,14 @@ class Applier:
                 if blob is not None:
                     self.t.blobs.append(blob)
                 run |= {"output": kept, "error": None}
-                self._event(EventType.RUN_COMPLETED, None, {"endedBy": self._label(command.ended_by)})
+                self.event(EventType.RUN_COMPLETED, None, {"endedBy": self._label(command.ended_by)})
             case RunStatus.CANCELLED:
-                self._event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
+                self.event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
             case _:
                 run["error"] = self._why_failed(command)
                 self.t.writes.append(self._hold_gates)
-                self._event(EventType.RUN_FAILED, None, run["error"])
-        self._event(EventType.DONE, None, {"status": str(command.status)})
+                self.event(EventType.RUN_FAILED, None, run["error"])
+        self.event(EventType.DONE, None, {"status": str(command.status)})
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
         if command.failure is Failure.OUT_OF_TIME:
@@ -809,15 +854,29 @@ class Applier:
                     "stuck", "No step can go on, though not every step has ended.", fault=Fault.INTERNAL
                 )
             )
-        first = self.state.get(*command.failed[0])
-        assert first is not None
+        place = command.failed[0]
+        return {**self.error_of(place), "step": self._label(place), "step_key": place.key}
+
+    def error_of(self, place: Place) -> JSONObject:
+        """Why the current round of a step failed, as this transition writes it or the database knows it."""
+        step = self.state.get(*place)
+        assert step is not None
         for row, values in reversed(self.t.step_updates):
-            if row == first.row and "error" in values:
+            if row == step.row and "error" in values:
                 error: JSONObject = values["error"]
-                break
-        else:
-            error = StepRun.objects.values_list("error", flat=True).get(pk=first.row) or {}
-        return {**error, "step": self._label(first.place), "step_key": first.key}
+                return error
+        return StepRun.objects.values_list("error", flat=True).get(pk=step.row) or {}
+
+    def fail(self, container: StepState, error: ErrorInfo) -> None:
+        """A container has failed: its error policy decides. It is not tried again as a whole: its items were."""
+        self._failed(container, error, {}, self.now, policy=ONCE)
+
+    def finish(self, container: StepState, output: JSONObject, usage: dict[str, Any]) -> None:
+        """A container is through with its items."""
+        try:
+            self._complete(container, output, None, self.now, usage=usage)
+        except BadValue as bad:
+            self.fail(container, bad.info)
 
     def _hold_gates(self) -> None:
         Review.objects.filter(run_id=self.run.pk, status=Review.Status.OPEN).update(status=Review.Status.HELD)
@@ -847,7 +906,7 @@ class Applier:
         policy = definition.retry or self.loaded.prepared.type_of(definition).retry_policy(definition.config)
         return policy.max_attempts
 
-    def _row(self, definition: StepDef, row: UUID, step: StepState, status: StepStatus) -> dict[str, Any]:
+    def new_row(self, definition: StepDef, row: UUID, step: StepState, status: StepStatus) -> dict[str, Any]:
         return {
             "id": row,
             "run_id": self.run.pk,
@@ -864,9 +923,9 @@ class Applier:
         }
 
     def _label(self, place: Place | None) -> str:
-        return self.graph.whole.step(place.key).label if place is not None else ""
+        return self.loaded.prepared.step(place.key).label if place is not None else ""
 
-    def _event(self, type: EventType, step: StepState | None, data: JSONObject) -> None:
+    def event(self, type: EventType, step: StepState | None, data: JSONObject) -> None:
         place = step.place if step is not None else None
         if place is not None and step is not None and step.round:
             data = {**data, "round": step.round}

@@ -58,6 +58,8 @@ class Task:
     writer: TextWriter | None = None
     future: Future[Any] | None = None
     cancelled: bool = False
+    # Its result has been written.
+    settled: bool = False
     saved_text: int = 0
 
     def cancel(self) -> None:

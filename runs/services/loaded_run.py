@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from runs.engine.graph import Graph
-from runs.engine.scopes import Place
+from runs.engine.items import Items, ItemState, ItemStatus
+from runs.engine.scopes import ItemPlace, Place, enclosing, item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
-from runs.models import Mail, Review, Run, StepRun
+from runs.models import Item, Mail, Review, Run, StepRun
+from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
 from workflows.definition.graph import StepDef
@@ -59,7 +62,10 @@ class LoadedRun:
         self.cost = Decimal(run.cost)
         self.input_tokens = run.input_tokens
         self.output_tokens = run.output_tokens
+        self.opened: dict[Place, Opened] = {}
         self._outputs: dict[Place, JSONObject] = {}
+        self._values: dict[ItemPlace, JSONValue] = {}
+        self._last: dict[Place, tuple[int, JSONObject | None]] = {}
 
     @classmethod
     def load(cls, run_id: UUID) -> LoadedRun:
@@ -72,6 +78,7 @@ class LoadedRun:
         loaded = cls(run, prepared(run.version_id, run.version.content_hash))
         for values in StepRun.objects.filter(run_id=run_id).order_by("round").values_list(*_LIGHT):
             loaded._take(dict(zip(_LIGHT, values, strict=True)))
+        loaded._load_items()
         loaded._load_variables()
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
@@ -101,6 +108,29 @@ class LoadedRun:
         self.tries[step.key] = row["max_attempts"]
         if row["skip_reason"]:
             self.skipped[step.place] = _SKIPPED.get(row["skip_reason"], "")
+
+    def _load_items(self) -> None:
+        """The items of open containers, and of failed ones, which a retry opens again: states only, no values."""
+        containers = {
+            step.row: step
+            for step in self.state
+            if step.row is not None
+            and (step.is_open or step.status in (StepStatus.FAILED, StepStatus.CANCELLED))
+        }
+        if not any(self.graph.body(step.key) for step in containers.values()):
+            return
+        found: dict[UUID, list[ItemState]] = {}
+        rows = Item.objects.filter(run_id=self.run.pk, step_run_id__in=list(containers))
+        for row, container, index, status in rows.values_list("id", "step_run_id", "index", "status"):
+            found.setdefault(container, []).append(ItemState(index, ItemStatus(status), row))
+        held = StepRun.objects.filter(pk__in=list(containers), held__isnull=False).values_list("id", "held")
+        for container, rules in held:
+            step = containers[container]
+            if rules is not None and "concurrency" in rules:
+                self.opened[step.place] = Opened.from_json(rules)
+                self.state.put_items(
+                    Items.of(step.place, self.opened[step.place].rules, found.get(container, ()))
+                )
 
     def _load_variables(self) -> None:
         """Context variables: defaults, then what the start set, then what current step rows set, by event number."""
@@ -144,35 +174,85 @@ class LoadedRun:
             self._outputs[place] = output
         return output
 
+    def forget_item(self, item: ItemPlace) -> None:
+        """Drop what was kept in memory of an item that has ended: its result stands in its row."""
+        self._values.pop(item, None)
+        for key in self.graph.body(item.container.key):
+            self._outputs.pop(Place(key, item.scope), None)
+
+    def keep_value(self, item: ItemPlace, value: JSONValue) -> None:
+        """Remember the value of an item whose row is not written yet."""
+        self._values[item] = value
+
+    def keep_result(self, item: ItemPlace, result: JSONObject | None) -> None:
+        """Remember the newest result of a loop, which the next round sees."""
+        self._last[item.container] = (item.index, result)
+
+    def result_before(self, item: ItemPlace) -> JSONValue:
+        """The result of the round before this one; for the first round what came to the loop itself."""
+        if item.index == 0:
+            container = item.container
+            return self._previous(container, self.arrived(container, self.inputs.get(container, ())))
+        index, result = self._last.get(item.container, (-1, None))
+        if index == item.index - 1:
+            return result
+        items = self.state.items(item.container)
+        assert items is not None
+        row = items.items[item.index - 1].row
+        return whole(Item.objects.values_list("result", flat=True).get(pk=row), self.run.pk)
+
+    def value_of_item(self, item: ItemPlace) -> JSONValue:
+        """What the body of a container sees as `{{item}}`."""
+        if item not in self._values:
+            items = self.state.items(item.container)
+            assert items is not None
+            stored = Item.objects.values_list("value", flat=True).get(pk=items.items[item.index].row)
+            self._values[item] = whole(stored, self.run.pk)
+        return self._values[item]
+
     # --- what a step may see ---------------------------------------------------------------------
 
-    def arrived(self, key: str, inputs: tuple[str, ...]) -> tuple[tuple[str, JSONObject], ...]:
+    def arrived(self, place: Place, inputs: tuple[str, ...]) -> tuple[tuple[str, JSONObject], ...]:
         """(label, output) of each live predecessor, in the order of the paths. `inputs` are the live edges' ids."""
-        sources = dict.fromkeys(edge.source for edge in self.graph.incoming(key) if edge.id in inputs)
-        found = ((self.graph.step(source).label, self.output_of(Place(source))) for source in sources)
+        sources = dict.fromkeys(edge.source for edge in self.graph.incoming(place.key) if edge.id in inputs)
+        found = (
+            (self.graph.step(source).label, self.output_of(Place(source, place.scope))) for source in sources
+        )
         return tuple((label, output) for label, output in found if output is not None)
 
-    def scope_for(self, key: str, needs: tuple[str, ...], inputs: tuple[str, ...]) -> tuple[Scope, JSONValue]:
-        """The data that the texts of a step may name, and its `previous`. `inputs` are its live edges' ids."""
-        graph = self.graph
-        live = [edge for edge in graph.incoming(key) if edge.id in inputs]
-        previous = self._previous(self.arrived(key, inputs))
+    def scope_for(
+        self, place: Place, needs: tuple[str, ...], inputs: tuple[str, ...], *, item: ItemPlace | None = None
+    ) -> tuple[Scope, JSONValue]:
+        """The data that the texts of a step may name, and its `previous`. `inputs` are its live edges' ids.
+
+        `item` puts a container's own texts (the result of an item) into the scope of that item.
+        """
+        item = item or item_of(place.scope)
+        previous = self._previous(place, self.arrived(place, inputs))
         steps: dict[str, JSONValue] = {}
         skipped: dict[str, str] = {}
         for needed in needs:
-            label = self.prepared.definition.step(needed).label
-            value = self._value_of(needed)
+            label = self.prepared.step(needed).label
+            where = self._where(needed, item.scope if item is not None else place.scope)
+            value = self._value_of(needed, where) if where is not None else None
             if value is not None:
                 steps[label] = value
-            elif (reason := self._why_nothing(needed)) is not None:
+            elif where is not None and (reason := self._why_nothing(where)) is not None:
                 skipped[label] = reason
-        named = {edge.target_input: self.output_of(Place(edge.source)) for edge in live if edge.target_input}
+        named = {
+            edge.target_input: self.output_of(Place(edge.source, place.scope))
+            for edge in self.graph.incoming(place.key)
+            if edge.target_input and edge.id in inputs
+        }
         run = self.run
         scope = Scope(
             input=run.input,
             inputs=named,
             steps=steps,
             vars=self.variables,
+            item=MISSING if item is None else self.value_of_item(item),
+            index=MISSING if item is None else item.index,
+            loop=MISSING if item is None else self._loop(item),
             previous=MISSING if previous is None else previous,
             run={
                 "id": str(run.pk),
@@ -186,31 +266,68 @@ class LoadedRun:
         )
         return scope, previous
 
-    def _previous(self, arrived: tuple[tuple[str, JSONObject], ...]) -> JSONValue:
-        """The single live predecessor's output, an object by label if several, the run's input for a first step."""
-        if not arrived:
-            return self.run.input
-        return arrived[0][1] if len(arrived) == 1 else dict(arrived)
+    def with_loop(self, scope: Scope, index: int, previous: JSONValue) -> Scope:
+        """The scope in which a loop is asked whether it goes on: `index` of the item to come, `previous` result."""
+        loop = {"index": index, "number": index + 1, "count": index, "first": index == 0, "last": False}
+        return replace(scope, loop=loop, index=index, previous=MISSING if previous is None else previous)
 
-    def _value_of(self, key: str) -> JSONValue:
+    def _loop(self, item: ItemPlace) -> JSONObject:
+        """`loop` inside a body: `index` from 0, `number` from 1, how many items there are, and which end this is."""
+        items = self.state.items(item.container)
+        count = len(items.items) if items is not None else 0
+        known = items is None or not items.rules.more
+        return {
+            "index": item.index,
+            "number": item.index + 1,
+            "count": count if known else None,
+            "first": item.index == 0,
+            "last": known and item.index == count - 1,
+        }
+
+    def _previous(self, place: Place, arrived: tuple[tuple[str, JSONObject], ...]) -> JSONValue:
+        """The single live predecessor's output, an object by label if several. For a first step: the run's input;
+        in a body the item, or, where the container says so, the result of the item before."""
+        if arrived:
+            return arrived[0][1] if len(arrived) == 1 else dict(arrived)
+        item = item_of(place.scope)
+        if item is None:
+            return self.run.input
+        opened = self.opened.get(item.container)
+        if opened is None or not opened.passes_last:
+            return self.value_of_item(item)
+        return self.result_before(item)
+
+    def _where(self, key: str, scope: str) -> Place | None:
+        """Where a step that is referred to runs, seen from a scope; None when that is no body around it."""
+        parent = self.prepared.step(key).parent
+        if parent is None:
+            return Place(key)
+        for level in enclosing(scope):
+            item = item_of(level)
+            if item is not None and item.container.key == parent:
+                return Place(key, level)
+        return None
+
+    def _value_of(self, key: str, where: Place) -> JSONValue:
         """What `steps.Label` means: the output; for a step that is off, the value that passed through it."""
         if key not in self.graph.off:
-            return self.output_of(Place(key))
+            return self.output_of(where)
         sources = self.graph.passed.get(key, ())
         if not sources:
-            return self.run.input
-        found = {source: self.output_of(Place(source)) for source in sources}
+            item = item_of(where.scope)
+            return self.run.input if item is None else self.value_of_item(item)
+        found = {source: self.output_of(Place(source, where.scope)) for source in sources}
         there = {source: value for source, value in found.items() if value is not None}
         if len(there) == 1:
             return next(iter(there.values()))
         return {self.graph.step(source).label: value for source, value in there.items()} or None
 
-    def _why_nothing(self, key: str) -> str | None:
-        step = self.state.get(key)
+    def _why_nothing(self, where: Place) -> str | None:
+        step = self.state.get(*where)
         if step is None or not step.status.is_terminal:
             return None
         if step.status is StepStatus.SKIPPED:
-            return self.skipped.get(Place(key), "")
+            return self.skipped.get(where, "")
         return "it was cancelled" if step.status is StepStatus.CANCELLED else "it failed"
 
     def final_output(self) -> JSONObject:

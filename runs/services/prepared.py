@@ -29,6 +29,10 @@ class Prepared:
     definition: Definition
     graph: Graph
 
+    def step(self, key: str) -> StepDef:
+        """A step of the definition, hidden bodies and steps that are off included."""
+        return self.graph.definition.by_key.get(key) or self.definition.step(key)
+
     @cached_property
     def key_of_label(self) -> dict[str, str]:
         return {normal(step.label): step.key for step in self.definition.steps}
@@ -44,7 +48,7 @@ class Prepared:
     def needs(self, key: str) -> tuple[str, ...]:
         """Keys of the steps whose outputs the settings of a step, or the conditions of its paths, refer to."""
         if key not in self._needs:
-            step = self.definition.step(key)
+            step = self.step(key)
             found: dict[str, None] = {}
             for _, text in CATALOG.templates(step):
                 found.update(dict.fromkeys(self._keys(references(text))))

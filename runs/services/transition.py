@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
+from runs.engine.items import Items, ItemState
 from runs.engine.scopes import Place
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import EventType
@@ -43,13 +44,15 @@ class Transition:
     step_updates: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
     attempt_inserts: list[dict[str, Any]] = field(default_factory=list)
     attempt_updates: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
+    item_inserts: list[dict[str, Any]] = field(default_factory=list)
+    item_updates: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
     review_inserts: list[dict[str, Any]] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
     events: list[EventDraft] = field(default_factory=list)
     mail_read: list[int] = field(default_factory=list)
     variables_of: list[UUID] = field(default_factory=list)
     writes: list[Callable[[], None]] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)
+    touched: set[Place] = field(default_factory=set)
     finishes: bool = False
     _undo: list[Callable[[], None]] = field(default_factory=list)
 
@@ -61,6 +64,8 @@ class Transition:
             or self.step_updates
             or self.attempt_inserts
             or self.attempt_updates
+            or self.item_inserts
+            or self.item_updates
             or self.events
             or self.mail_read
             or self.writes
@@ -72,7 +77,21 @@ class Transition:
         before = state.put(step)
         place = step.place
         self._undo.append(lambda: state.restore(place, before))
-        self.touched.add(step.key)
+        self.touched.add(place)
+
+    def put_item(self, state: RunState, container: Place, item: ItemState) -> None:
+        """The same for one item of an open container."""
+        items = state.items(container)
+        assert items is not None
+        before = items.put(item)
+        self._undo.append(items.remove_last if before is None else lambda: _ignore(items.put(before)))
+        self.touched.add(container)
+
+    def put_items(self, state: RunState, items: Items) -> None:
+        """Give a container its items."""
+        before = state.put_items(items)
+        self._undo.append(lambda: state.restore_items(items.place, before))
+        self.touched.add(items.place)
 
     def remember(self, undo: Callable[[], None]) -> None:
         """Register how another change in memory is taken back."""
@@ -109,6 +128,10 @@ class Transition:
             if pk in self.variables_of:
                 values = {**values, "variables_seq": first_seq}
             step_runs.update(cursor, pk, values)
+        if self.item_inserts:
+            rows.items().insert(cursor, self.item_inserts)
+        for pk, values in self.item_updates:
+            rows.items().update(cursor, pk, values)
         if self.attempt_inserts:
             attempts.insert(cursor, self.attempt_inserts)
         for pk, values in self.attempt_updates:
@@ -135,3 +158,7 @@ class Transition:
                     for number, event in enumerate(self.events)
                 ],
             )
+
+
+def _ignore(value: object) -> None:
+    """For callbacks whose answer nobody needs."""

@@ -425,6 +425,8 @@ class _Checker:
                 message = f"uses {name}, the step it is inside of, which is not done before this one."
                 yield self._use(use, "not_before", message, "Use item, index or previous.")
             case Verdict.INSIDE:
+                if use.field == "result" and wanted.parent == owner.key:
+                    return  # asked when an item's body is done
                 around = self._outermost(owner, wanted)
                 fix = f"Use the results of “{around.label}”: steps.{around.label}.items." if around else None
                 message = (

@@ -24,6 +24,7 @@ INLINE_OUTPUT_BYTES: Final = Limit(262_144, "bytes", "Outputs over {value} bytes
 STEPS_PER_WORKFLOW: Final = Limit(1_000, "steps", "A workflow holds at most {value} steps.")
 EDGES_PER_WORKFLOW: Final = Limit(4_000, "paths", "A workflow holds at most {value} paths.")
 WORKFLOW_NAME_CHARS: Final = Limit(255, "characters", "A name has 1 to {value} characters.")
+ITEMS_PER_STEP: Final = Limit(5_000, "items", "A loop or fan-out takes at most {value} items.")
 STEP_ROUNDS: Final = Limit(50, "rounds", "A step may be sent back at most {value} times in one run.")
 CRASHES_PER_STEP: Final = Limit(3, "crashes", "The worker stopped {value} times in this step, so it was not tried again.")
 RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")

@@ -1,0 +1,61 @@
+"""How an open container works through its items, as its step row keeps it (`StepRun.held`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from runs.engine.items import ItemRules, Tolerance
+from workflows.lib.jsontypes import JSONObject
+from workflows.steps.base import OpenItems
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`passes_last`: the first steps of the body see the result of the item before as `previous`.
+
+    `result` is the expression of an item's result; empty: the last step's output.
+    """
+
+    rules: ItemRules
+    passes_last: bool = False
+    result: str = ""
+
+    @classmethod
+    def by(cls, outcome: OpenItems) -> Self:
+        rules = ItemRules(
+            concurrency=max(outcome.concurrency, 1),
+            tolerance=Tolerance(outcome.tolerated, outcome.tolerated_percent),
+            needed=outcome.needed,
+            in_order=outcome.in_order,
+            more=outcome.more,
+        )
+        return cls(rules, outcome.passes_last, outcome.result)
+
+    def closed(self) -> Opened:
+        """The same, with no further items to come."""
+        return replace(self, rules=replace(self.rules, more=False))
+
+    def to_json(self) -> JSONObject:
+        rules = self.rules
+        return {
+            "concurrency": rules.concurrency,
+            "tolerated": rules.tolerance.number,
+            "tolerated_percent": rules.tolerance.percent,
+            "needed": rules.needed,
+            "in_order": rules.in_order,
+            "more": rules.more,
+            "passes_last": self.passes_last,
+            "result": self.result,
+        }
+
+    @classmethod
+    def from_json(cls, data: JSONObject) -> Self:
+        rules = ItemRules(
+            concurrency=data["concurrency"],
+            tolerance=Tolerance(data["tolerated"], data["tolerated_percent"]),
+            needed=data["needed"],
+            in_order=data["in_order"],
+            more=data["more"],
+        )
+        return cls(rules, data["passes_last"], data["result"])
