@@ -160,7 +160,7 @@ def rewind(graph: Graph, state: RunState, from_step: str | None) -> Rewind:
         if step.key in again:
             if step.status is not StepStatus.PENDING:
                 rounds.append(_fresh(step))
-            if state.items(step.place) is not None:
+            if graph.body(step.key):
                 superseded.append(step.place)
                 rounds.extend(_fresh(inner) for inner in state.steps_within(step.place))
         elif _was_cut_short(step, lost):
