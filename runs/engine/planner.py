@@ -55,21 +55,25 @@ def plan(
         return (*_cancel_rest(graph, state), FinishRun(RunStatus.FAILED, failure=Failure.OUT_OF_TIME))
     due = [step for step in state.waiting() if step.due_at is not None and step.due_at <= now]
     due.sort(key=lambda step: (step.due_at or now, step.key))
-    commands: list[Command] = [
+    timers: list[CompleteWait | DecideByDefault | StartStep] = [
         CompleteWait(step.place, step.round) for step in due if step.wait is Wait.DELAY
     ]
     holding = _holding(graph, state)
     if holding:
-        if not state.busy and not commands:
-            commands.append(FinishRun(RunStatus.FAILED, failed=tuple(step.place for step in holding)))
-        return tuple(commands)
+        if not state.busy and not timers:
+            return (FinishRun(RunStatus.FAILED, failed=tuple(step.place for step in holding)),)
+        return tuple(timers)
     if state.intent is not Intent.PAUSE:
-        commands.extend(DecideByDefault(step.place, step.round) for step in due if step.wait is Wait.REVIEW)
-        commands.extend(
+        timers.extend(DecideByDefault(step.place, step.round) for step in due if step.wait is Wait.REVIEW)
+        timers.extend(
             StartStep(step.place, step.round, step.attempt + 1, ()) for step in due if step.wait is Wait.RETRY
         )
     pass_ = _Pass(graph, state, starts_allowed=state.intent is not Intent.PAUSE)
-    commands.extend(pass_.run(look))
+    decided = pass_.run(look)
+    # A timer that comes due in the moment in which its step loses a race: the race wins, a step ends once.
+    lost = {command.place for command in decided if isinstance(command, CancelStep)}
+    commands: list[Command] = [timer for timer in timers if timer.place not in lost]
+    commands.extend(decided)
     if state.terminal + pass_.ended >= graph.total:
         commands.append(FinishRun(RunStatus.COMPLETED))
     elif not commands and not state.busy and not state.waiting() and touched is None and pass_.withheld == 0:
@@ -92,12 +96,14 @@ def resting(graph: Graph, state: RunState) -> Rest:
     """How a run that has nothing in flight rests (07 §4, run status).
 
     Paused: held by a person, or the only remaining work waits for people. Otherwise running, a lone timer included.
-    A gate's own due date does not count as work. While paused by a person delays still complete, the rest is held.
+    A gate's own due date does not count as work. While paused by a person delays still complete, the rest is held;
+    so it is while a failure holds the run and the last tries end.
     """
     waiting = sorted(state.waiting(), key=lambda step: graph.order.get(step.key, 0))
     paused = state.intent is Intent.PAUSE
+    held = paused or bool(_holding(graph, state))
     timers = [
-        step.due_at for step in waiting if step.due_at is not None and (step.wait is Wait.DELAY or not paused)
+        step.due_at for step in waiting if step.due_at is not None and (step.wait is Wait.DELAY or not held)
     ]
     if state.deadline is not None:
         timers.append(state.deadline)

@@ -66,6 +66,9 @@ class Applier:
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round
         if step is None or not current or step.attempt != task.attempt or step.row != task.step_run:
             self._close_attempt(task, AttemptStatus.CANCELLED, result.ended_at, usage)
+            if usage:
+                # The row's outcome stays as it is; what was spent on it is spent.
+                self.t.step_updates.append((task.step_run, usage))
             return
         error = result.error
         if result.outcome is not None:
@@ -133,7 +136,13 @@ class Applier:
             self.t.remember(lambda: self._restore_variables(before_variables))
         self.loaded.keep_output(step.place, output)
         self.t.remember(lambda: self.loaded.forget_output(step.place))
-        edges = self._conditions(step, port, definition)
+        try:
+            edges = self._conditions(step, port, definition)
+        except BadValue:
+            # The step fails then, so nobody may see what it would have given.
+            self.loaded.forget_output(step.place)
+            self._restore_variables(before_variables)
+            raise
         done = step.but(
             status=StepStatus.COMPLETED,
             port=port,
@@ -475,7 +484,11 @@ class Applier:
             )
             return
         notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
-        self._complete(step, output, port, decided_at, usage={}, notes=notes)
+        try:
+            self._complete(step, output, port, decided_at, usage={}, notes=notes)
+        except BadValue as bad:
+            shown_error = error_json(bad.info, self.graph.step(step.key).label)
+            self._end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
 
     # --- mail ------------------------------------------------------------------------------------
 
@@ -628,7 +641,8 @@ class Applier:
         inputs = command.inputs or self.loaded.inputs.get(place, ())
         has_row = step is not None and step.row is not None
         row: UUID = step.row if step is not None and has_row else new_id()
-        crashes = step.crashes if step is not None else 0
+        # Crashes are counted for one try; the next one begins without blame.
+        crashes = step.crashes if step is not None and step.attempt == command.attempt else 0
         running = StepState(
             key=place.key,
             scope=place.scope,
@@ -646,6 +660,7 @@ class Applier:
             values: dict[str, Any] = {
                 "status": StepStatus.RUNNING,
                 "attempt": command.attempt,
+                "crashes": crashes,
                 "wait": Wait.NONE,
                 "due_at": None,
                 "inputs": list(inputs),

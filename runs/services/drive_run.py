@@ -10,12 +10,22 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import DataError, IntegrityError, InterfaceError, OperationalError, connection, transaction
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django.db.backends.utils import CursorWrapper
 
 from runs import progress
@@ -38,9 +48,10 @@ from workflows.steps.base import ExecutionKind, RunFacts
 
 log = logging.getLogger(__name__)
 
-LEASE_S: Final = 30
-RENEW_S: Final = 10.0
-TICK_S: Final = 1.0
+LEASE_S: Final[int] = settings.LEASE_SECONDS
+# A lease that is renewed three times in its life outlives a slow second; a tick is shorter than that.
+RENEW_S: Final = LEASE_S / 3
+TICK_S: Final = min(1.0, LEASE_S / 6)
 # Shorter waits are slept through; longer ones give the worker back (02 §5).
 SHORT_WAIT_S: Final = 2.0
 # After so long without a pause the driver lets others have its thread.
@@ -68,6 +79,10 @@ class _Unstorable(Exception):
     """The database refuses the values of a transition."""
 
 
+class _DatabaseAway(Exception):
+    """A read before the transition's own transaction failed: nothing was written, everything in memory is taken back."""
+
+
 @dataclass(slots=True)
 class _Turn:
     """What one transition led to: work to do, steps that changed, whether anything was written, whether the run ended."""
@@ -91,13 +106,25 @@ def drive(run_id: UUID) -> None:
     if token is None:
         poke(run_id)
         return
-    driver = Driver(run_id, token)
+    try:
+        driver = Driver(run_id, token)
+    except Exception:
+        log.exception("driver_failed", extra={"run_id": str(run_id)})
+        _hand_back(run_id, token)
+        raise
     with _drivers_lock:
         _drivers[run_id] = driver
+        if _stopping.is_set():
+            # The stop began while we claimed, so nobody has told this driver.
+            driver.stop_by = time.monotonic()
     try:
         driver.work()
     except LeaseLost:
         log.warning("lease_lost", extra={"run_id": str(run_id)})
+    except Exception:
+        log.exception("driver_failed", extra={"run_id": str(run_id)})
+        _hand_back(run_id, token)
+        raise
     finally:
         driver.stop_tasks()
         with _drivers_lock:
@@ -156,6 +183,25 @@ def _claim(run_id: UUID) -> str | None:
     return None
 
 
+def _hand_back(run_id: UUID, token: str) -> None:
+    """Our own fault: give the run back, saying so (E10); another driver tries again when a lease's time has passed."""
+    fault: JSONObject = {
+        "kind": "fault",
+        "step": None,
+        "step_key": None,
+        "who": "",
+        "until": None,
+        "sentence": f"Stepwell itself failed while it worked on this run, and tries again every {LEASE_S} seconds."
+        " The details are in the worker's log.",
+    }
+    with suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {rows.table(Run).name} SET lease_token = '', lease_until = NULL, waiting_for = %s,"
+            f" wake_at = {rows.database_now(LEASE_S)} WHERE id = %s AND lease_token = %s",
+            [rows.json_value([fault]), rows.uuid_value(run_id), token],
+        )
+
+
 class Driver:
     """Drives one run. Runs on one thread with its own database connection; results reach it through `inbox`."""
 
@@ -173,6 +219,8 @@ class Driver:
         self.tasks: dict[Place, Task] = {}
         self.held_back: set[str] = set()
         self.recovering = True
+        self.planned_at = utc_now()
+        self.away_since: float | None = None
         self.began = self.renewed = self.ticked = time.monotonic()
 
     # --- the loop --------------------------------------------------------------------------------
@@ -192,6 +240,9 @@ class Driver:
                 turn = self._turn_one_by_one(results, touched)
             except _Refused:
                 touched = None
+                continue
+            except _DatabaseAway:
+                self._wait_for_database()
                 continue
             if turn.ended:
                 return
@@ -221,35 +272,73 @@ class Driver:
                 raise
         last = _Turn()
         for result in results:
+            turn = self._turn_alone(result)
+            last.works += turn.works
+            last.touched |= turn.touched
+            last.wrote |= turn.wrote
+            last.ended |= turn.ended
+            if last.ended:
+                break
+        return last
+
+    def _turn_alone(self, result: Result) -> _Turn:
+        """One result's turn, until it is written: what an earlier one of the batch has started must not be lost."""
+        while True:
             try:
-                turn = self._turn([result], touched)
+                return self._turn([result], None)
+            except _Refused:
+                continue
+            except _DatabaseAway:
+                self._wait_for_database()
             except _Unstorable as refused:
+                if result.outcome is None:
+                    raise
                 info = ErrorInfo(
                     "bad_output",
                     "The database could not store the output.",
                     fault=Fault.INTERNAL,
                     detail=str(refused),
                 )
-                turn = self._turn([Result(result.task, None, info, result.ended_at)], touched)
-            last.works += turn.works
-            last.touched |= turn.touched
-            last.wrote |= turn.wrote
-            last.ended |= turn.ended
-        return last
+                result = Result(result.task, None, info, result.ended_at)
+
+    def _wait_for_database(self) -> None:
+        """A pause with the results in hand; LeaseLost when it has lasted too long."""
+        if self.away_since is None:
+            self.away_since = time.monotonic()
+        away = time.monotonic() - self.away_since
+        if away > OUTAGE_S:
+            raise LeaseLost
+        connection.close()
+        time.sleep(min(max(away, 0.05), 2.0))
 
     def _turn(self, results: list[Result], touched: set[str] | None) -> _Turn:
-        now = utc_now()
         t = Transition()
+        try:
+            turn = self._fill_and_write(t, results, touched)
+        except (OperationalError, InterfaceError) as error:
+            # Out of a read: what is written waits for the database by itself.
+            t.undo()
+            log.warning("database_away", exc_info=True, extra={"run_id": str(self.run_id)})
+            raise _DatabaseAway from error
+        self.away_since = None
+        return turn
+
+    def _fill_and_write(self, t: Transition, results: list[Result], touched: set[str] | None) -> _Turn:
+        now = self.planned_at = utc_now()
         apply = Applier(self.loaded, t, now)
         self._begin(t, now)
         if self.recovering:
             apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value))
         mail_known = self.mail_known
-        letters = self.loaded.unread_mail() if mail_known > self.mail_seen else []
+        # A new intent counts as mail without a letter: what was held back while paused has to be looked at again.
+        mailed = mail_known > self.mail_seen
+        letters = self.loaded.unread_mail() if mailed else []
         apply.mail(letters)
-        for result in results:
+        # A result that came twice, or that was written while its batch was in hand, is no news.
+        news = {id(result.task): result for result in reversed(results) if not result.task.settled}
+        for result in reversed(news.values()):
             apply.result(result)
-        look = None if touched is None or letters or self.recovering else touched | t.touched
+        look = None if touched is None or mailed or self.recovering else touched | t.touched
         commands = plan(self.loaded.graph, self.state, now, look)
         apply.commands(commands)
         opened = self._open(apply, commands)
@@ -261,6 +350,7 @@ class Driver:
         self.recovering = False
         self.mail_seen = mail_known
         for result in results:
+            result.task.settled = True
             if self.tasks.get(result.task.place) is result.task:
                 del self.tasks[result.task.place]
         for place, task in list(self.tasks.items()):
@@ -331,13 +421,14 @@ class Driver:
             facts=RunFacts(
                 id=str(self.run_id),
                 started_at=self.run.started_at or task.started_at,
-                is_test=self.run.kind == Run.Kind.TEST,
+                is_test=self.run.kind in (Run.Kind.TEST, Run.Kind.STEP),
                 yolo=self.run.yolo,
             ),
             run_id=self.run_id,
             timeout_s=step.timeout_s or type_.default_timeout.total_seconds(),
             default_model=settings.get("default_model") or self.run.tenant.default_model or None,
             model_override=self.run.model_override,
+            tenant_id=self.run.tenant_id,
         )
 
     def _do(self, works: list[Work]) -> list[Result]:
@@ -387,7 +478,8 @@ class Driver:
         if not self.state.waiting() and self.state.deadline is None:
             return at_most
         wake_at = resting(self.loaded.graph, self.state).wake_at
-        if wake_at is None:
+        # A timer that was due at the last plan and still stands is held by something else: no reason to hurry.
+        if wake_at is None or wake_at <= self.planned_at:
             return at_most
         return max(min((wake_at - utc_now()).total_seconds(), at_most), 0.0)
 
@@ -444,16 +536,24 @@ class Driver:
                 before, task.saved_text = task.saved_text, len(text)
                 t.remember(_sets_saved_text(task, before))
         if not t.is_empty:
-            self._write(t, starts=False)
+            # Refused: a late driver has its lease again, or the intent is new. Saved at the next tick.
+            with suppress(_Refused):
+                self._write(t, starts=False)
 
     def _interrupt(self) -> None:
         """The process stops: tries in flight are cut short without blame, to be made again by the next driver."""
-        t = Transition()
-        apply = Applier(self.loaded, t, utc_now())
-        apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
-        if not t.is_empty:
-            self._write(t, starts=False)
-        self.stop_tasks()
+        while True:
+            t = Transition()
+            apply = Applier(self.loaded, t, utc_now())
+            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
+            try:
+                if not t.is_empty:
+                    self._write(t, starts=False)
+            except _Refused:
+                # A late driver that has its lease again.
+                continue
+            self.stop_tasks()
+            return
 
     def stop_tasks(self) -> None:
         """Stop everything in flight."""
@@ -532,7 +632,9 @@ class Driver:
         if starts:
             where += " AND intent = ''"
         if t.finishes and t.run["status"] != RunStatus.CANCELLED:
-            where += " AND intent <> 'cancel'"
+            # Mail that was acknowledged (a retry from a step) is read before the run ends.
+            where += " AND intent <> 'cancel' AND mail_seq = %s"
+            parameters.append(self.mail_known)
         cursor.execute(
             f"UPDATE {fields.name} SET {', '.join(settings)} WHERE {where} RETURNING event_seq, mail_seq, intent",
             parameters,
@@ -552,13 +654,23 @@ class Driver:
         A lease that ran out and that nobody took is claimed again by its own token, with the results in hand.
         """
         table = rows.table(Run).name
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)}, wake_at = {rows.database_now(LEASE_S)}"
-                " WHERE id = %s AND lease_token = %s RETURNING intent, mail_seq",
-                [rows.uuid_value(self.run_id), self.token],
-            )
-            found = cursor.fetchone()
+        give_up = time.monotonic() + OUTAGE_S
+        while True:
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(
+                        f"UPDATE {table} SET lease_until = {rows.database_now(LEASE_S)},"
+                        f" wake_at = {rows.database_now(LEASE_S)}"
+                        " WHERE id = %s AND lease_token = %s RETURNING intent, mail_seq",
+                        [rows.uuid_value(self.run_id), self.token],
+                    )
+                    found = cursor.fetchone()
+                break
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > give_up:
+                    return LeaseLost()
+                connection.close()
+                time.sleep(1.0)
         if found is None:
             return LeaseLost()
         intent, self.mail_known = found

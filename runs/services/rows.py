@@ -92,6 +92,8 @@ def _preparer(field: models.Field[Any, Any], vendor: str) -> Prepare:
     target = field.target_field if isinstance(field, models.ForeignKey) else field
     if isinstance(target, models.JSONField):
         return _json_text if vendor == "sqlite" else _jsonb
+    if isinstance(target, (models.CharField, models.TextField)):
+        return _text
     if vendor != "sqlite":
         return _as_it_is
     if isinstance(target, models.UUIDField):
@@ -112,14 +114,45 @@ def _hex(value: Any) -> Any:
     return value if value is None else (value.hex if hasattr(value, "hex") else str(value).replace("-", ""))
 
 
+def _text(value: Any) -> Any:
+    """Text as both databases keep it: NUL becomes `�`, half a character `?`.
+
+    Outputs are refused before they come here (values.checked_output); this is for what others say of themselves:
+    streamed pieces, answers that failed, words of errors. They must not stop the run that tells of them.
+    """
+    if not isinstance(value, str):
+        return value
+    if "\x00" in value:
+        value = value.replace("\x00", "�")
+    if not value.isascii():
+        return value.encode("utf-8", "replace").decode()
+    return value
+
+
+def _dumps(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if "\\u0000" in text:
+        text = json.dumps(_clean(value), ensure_ascii=False)
+    return str(_text(text))
+
+
+def _clean(value: Any) -> Any:
+    """The same JSON value with every text in it as databases keep it."""
+    if isinstance(value, dict):
+        return {_text(key): _clean(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(entry) for entry in value]
+    return _text(value)
+
+
 def _json_text(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, ensure_ascii=False)
+    return None if value is None else _dumps(value)
 
 
 def _jsonb(value: Any) -> Any:
     from psycopg.types.json import Jsonb
 
-    return None if value is None else Jsonb(value)
+    return None if value is None else Jsonb(value, dumps=_dumps)
 
 
 def database_now(plus_seconds: int = 0) -> str:
