@@ -37,3 +37,11 @@ def test_every_file_that_is_named_exists(name: str) -> None:
     named = {mark for mark in IN_CODE_MARKS.findall(text) if mark.startswith(tops) and " " not in mark}
     assert len(named) > 5 or name == "engine"
     assert [mark for mark in sorted(named) if not any(BASE_DIR.glob(mark.rstrip("/")))] == []
+
+
+def test_every_setting_is_in_the_operators_table() -> None:
+    read = (BASE_DIR / "config/settings.py").read_text(encoding="utf-8")
+    named = set(re.findall(r"\benv(?:\.\w+)?\(\s*\"([A-Z_]+)\"", read))
+    told = (BASE_DIR / "docs/operations.md").read_text(encoding="utf-8")
+    assert len(named) > 20
+    assert [name for name in sorted(named) if f"`{name}`" not in told] == []
