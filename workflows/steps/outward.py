@@ -40,6 +40,8 @@ _SECRET_HEADERS: Final = frozenset(
         "x-goog-api-key",
     }
 )
+# Not kept in copies: who has one could replay the message.
+_NOT_COPIED: Final = _SECRET_HEADERS | {"webhook-signature"}
 _PUT_AWAY: Final = frozenset({"set-cookie", "set-cookie2"})
 
 
@@ -307,7 +309,7 @@ def copy_of(request: OutboundRequest) -> JSONObject:
     return {
         "method": request.method,
         "url": request.url,
-        "headers": {name: value for name, value in request.headers if name.lower() not in _SECRET_HEADERS},
+        "headers": {name: value for name, value in request.headers if name.lower() not in _NOT_COPIED},
         "body": body if len(body) <= _COPY_CHARS else f"{body[:_COPY_CHARS]}…",
     }
 
