@@ -38,10 +38,9 @@ def ends(run: Run) -> None:
     progress.run_changed(run.pk, run.tenant_id, run.event_seq)
 
 
-async def ask(world: World, run: Run, last: int | None = None, **headers: str) -> Any:
+async def ask(world: World, run: Run, last: int | str | None = None) -> Any:
     key = await sync_to_async(key_of)(world.vera)
-    if last is not None:
-        headers["Last-Event-ID"] = str(last)
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
     return await AsyncClient().get(
         f"/api/workflow-executions/{run.pk}/events", headers={**bearer(key), **headers}
     )
@@ -140,8 +139,9 @@ async def test_a_person_who_is_no_longer_a_member_is_shown_out(world: World, mon
     monkeypatch.setattr(events, "QUIET_SECONDS", 0.01)
     run = await sync_to_async(a_run)(world)
     client = AsyncClient()
+    assert world.vera.user is not None
     await client.aforce_login(world.vera.user, backend="django.contrib.auth.backends.ModelBackend")
-    response = await client.get(f"/api/workflow-executions/{run.pk}/events")
+    response: Any = await client.get(f"/api/workflow-executions/{run.pk}/events")
     stream = response.streaming_content
     async with asyncio.timeout(ENOUGH):
         await anext(stream)
@@ -151,6 +151,6 @@ async def test_a_person_who_is_no_longer_a_member_is_shown_out(world: World, mon
 
 async def test_a_wrong_last_id_is_refused(world: World):
     run = await sync_to_async(a_run)(world)
-    response = await ask(world, run, **{"Last-Event-ID": "newest"})
+    response = await ask(world, run, last="newest")
     assert response.status_code == 422
     assert response.json()["error"]["problems"][0]["field"] == "Last-Event-ID"
