@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django import forms
@@ -19,7 +18,7 @@ from templates_app.services.change_template import (
     set_definition,
     withdraw_template,
 )
-from templates_app.services.documents import read_definition
+from templates_app.services.documents import as_yaml, read_definition
 from templates_app.shapes import shape_of
 from workflows.definition.graph import Definition
 from workflows.lib.errors import StepwellError
@@ -64,9 +63,7 @@ class TemplateForm(forms.ModelForm[WorkflowTemplate]):
             field.choices = [(name, name) for name in names]
         if self.instance.document and not self.is_bound:
             # One line of canonical text is for hashes, not for eyes.
-            self.initial["document"] = json.dumps(
-                json.loads(self.instance.document), indent=2, ensure_ascii=False
-            )
+            self.initial["document"] = as_yaml(self.instance.document)
 
     def clean_document(self) -> str:
         text = str(self.cleaned_data["document"])

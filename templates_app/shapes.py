@@ -21,6 +21,8 @@ from workflows.views.builder_rails import MARK, Rail, gap_rail, lane_css, step_r
 # The art of a card is this wide at most; steps move closer together before the whole is scaled down.
 _WIDTH, _MARGIN, _APART, _CLOSEST, _HEIGHT, _LANE = 230, 6, 28, 15, 60, 18
 LINE_STEPS: Final = 9
+# Where paths part and meet (design README §4).
+_DIAMONDS: Final = ("condition", "merge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class StepView:
     description: str
     summary: str
     enabled: bool
+    is_diamond: bool
     inside: str
     settings: tuple[Setting, ...]
     ways: tuple[tuple[str, str], ...]
@@ -160,6 +163,7 @@ def _view(definition: Definition, step: StepDef, labels: Mapping[str, str]) -> S
         description=step.description,
         summary=kind.summary(step.config) if kind else "",
         enabled=step.enabled,
+        is_diamond=step.type in _DIAMONDS,
         inside=labels.get(step.parent or "", ""),
         settings=tuple(_settings(kind, step)) if kind else (),
         ways=tuple(_ways(definition, kind, step, labels)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -32,7 +32,8 @@ from workflows.tenancy.roles import Permission
 start_router = Router(tags=["Executions"])
 router = Router(tags=["Executions"])
 
-_IDEMPOTENCY_CHARS = 255
+_IDEMPOTENCY_CHARS: Final = 255
+_LARGEST_NUMBER: Final = 2**31 - 1
 
 
 class Start(Body):
@@ -40,7 +41,7 @@ class Start(Body):
         {}, description="One value for each input variable; at most 2,000,000 bytes."
     )
     variables: dict[str, Any] | None = Field(None, description="Context variables at the start.")
-    version: int | Literal["draft"] | None = Field(
+    version: Annotated[int, Field(ge=1, le=_LARGEST_NUMBER)] | Literal["draft"] | None = Field(
         None, description="The newest published one when left out; the draft if there is none."
     )
     test: StrictBool = Field(False, description="A test run: counts for no success figures.")
@@ -173,16 +174,21 @@ def list_executions(request: HttpRequest, filters: Query[ExecutionFilters]) -> H
     if filters.trigger:
         found = found.filter(trigger_type=filters.trigger)
     if filters.since:
-        found = found.filter(created_at__gte=_in_utc(filters.since))
+        found = found.filter(created_at__gte=_in_utc(filters.since, "from"))
     if filters.until:
-        found = found.filter(created_at__lt=_in_utc(filters.until))
+        found = found.filter(created_at__lt=_in_utc(filters.until, "to"))
     runs = list(found[filters.offset : filters.offset + filters.limit])
     return page(executions_json(runs, whole=False, steps=filters.include == "steps"), found.count())
 
 
-def _in_utc(at: datetime) -> datetime:
+def _in_utc(at: datetime, field: str) -> datetime:
     """A time without a zone is UTC."""
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        message = f"“{field}” lies outside of the years 1 to 9999 in UTC."
+        problem = Problem("bad_value", message, field=field, path=f"query.{field}")
+        raise Invalid(message, problems=(problem,)) from error
 
 
 @router.get(

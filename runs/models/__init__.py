@@ -1,5 +1,6 @@
 """Models of what happens to a workflow."""
 
+from runs.models.delivery import Delivery
 from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
@@ -7,6 +8,7 @@ from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
 __all__ = [
     "Attempt",
     "Blob",
+    "Delivery",
     "EarlyDecision",
     "Event",
     "IdempotencyKey",

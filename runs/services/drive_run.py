@@ -421,13 +421,14 @@ class Driver:
             facts=RunFacts(
                 id=str(self.run_id),
                 started_at=self.run.started_at or task.started_at,
-                is_test=self.run.kind == Run.Kind.TEST,
+                is_test=self.run.kind in (Run.Kind.TEST, Run.Kind.STEP),
                 yolo=self.run.yolo,
             ),
             run_id=self.run_id,
             timeout_s=step.timeout_s or type_.default_timeout.total_seconds(),
             default_model=settings.get("default_model") or self.run.tenant.default_model or None,
             model_override=self.run.model_override,
+            tenant_id=self.run.tenant_id,
         )
 
     def _do(self, works: list[Work]) -> list[Result]:

@@ -17,6 +17,7 @@ from django.db import close_old_connections
 
 from runs.engine.scopes import Place
 from runs.progress import TextWriter, open_text
+from runs.services.deliveries import Ledger
 from runs.services.values import error_info
 from workflows.definition.graph import StepDef
 from workflows.expressions.names import Scope
@@ -86,6 +87,7 @@ class Work:
     timeout_s: float
     default_model: str | None = None
     model_override: str = ""
+    tenant_id: UUID | None = None
 
 
 def run_inline(work: Work) -> Result:
@@ -152,6 +154,8 @@ def _failed(work: Work, error: Exception) -> Result:
 
 
 def _context(work: Work) -> StepContext:
+    key = f"{work.run_id.hex}:{work.task.place.key}:{work.task.place.scope}:{work.task.round}"
+    ledger = Ledger(work, key)
     return StepContext(
         step=work.step,
         scope=work.scope,
@@ -160,9 +164,12 @@ def _context(work: Work) -> StepContext:
         now=utc_now(),
         run=work.facts,
         attempt=work.task.attempt,
-        idempotency_key=f"{work.run_id.hex}:{work.task.place.key}:{work.task.place.scope}:{work.task.round}",
+        idempotency_key=key,
         chat=_Chat(work),
         write=_Write(work),
+        deliver=ledger.deliver,
+        send_email=ledger.send_email,
+        sign=ledger.sign,
     )
 
 

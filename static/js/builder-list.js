@@ -32,7 +32,7 @@
     if (!document.querySelector(`#step-${CSS.escape(key)}.is-open`)) await load(key, beside ? "" : "alone");
     const card = document.getElementById(`step-${key}`);
     if (!card) return;
-    const first = field && card.querySelector(`[data-field="${CSS.escape(field.split(/[.[]/)[0])}"]`);
+    const first = field ? card.querySelector(`[data-field="${CSS.escape(field.split(/[.[]/)[0])}"]`) : null;
     const control = first?.matches("input") ? first : first?.querySelector("textarea, input:not([type=hidden]), select");
     first?.closest("details")?.setAttribute("open", "");
     if (control) control.focus();
@@ -73,16 +73,16 @@
   // What follows an edit: the address, closing what asked, and focus where the work goes on.
   document.addEventListener("builder:changed", (event) => {
     const { focus, key } = event.detail;
-    document.getElementById("ask")?.close();
+    document.querySelector("#dialogs dialog[open]")?.close();
     for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
     remember();
     if (!focus) return;
     requestAnimationFrame(() => {
-      const card = key && document.getElementById(`step-${key}`);
+      const card = key ? document.getElementById(`step-${key}`) : null;
       let target;
       if (focus === "first" && card)
         target =
-          card.querySelector("[data-first] textarea, [data-first] input:not([type=hidden]), [data-first] select") ??
+          card.querySelector("[data-to-fill] textarea, [data-to-fill] input:not([type=hidden]), [data-to-fill] select") ??
           card.querySelector(".step__body textarea, .step__body select, .step__body input:not([type=hidden])") ??
           card.querySelector("[data-toggle]");
       else if (focus === "name" && card) target = card.querySelector("[data-field=label]");
@@ -146,7 +146,7 @@
     if (question) {
       box.hidePopover();
       await stepwell.flush();
-      await htmx.ajax("GET", `${box.dataset.base}${about}/${question.dataset.ask}`, { source: steps(), target: "#dialogs", swap: "innerHTML" });
+      await htmx.ajax("GET", `${box.dataset.base}${about}/${question.dataset.ask}`, { source: steps(), target: "#dialogs", swap: "innerHTML settle:0" });
     } else if (event.target.closest("[data-branch]")) {
       box.hidePopover();
       stepwell.pick(document.getElementById(`more-${about}`), [{ place: `after:${about}`, label: `on a new branch of ${card.dataset.name}` }]);

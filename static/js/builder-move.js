@@ -4,6 +4,9 @@
   const list = () => document.getElementById("steps");
   const cardOf = (key) => document.getElementById(`step-${key}`);
   const rows = () => [...document.querySelectorAll("#flow > [data-step]")];
+  // The start counts as the first step where it is one.
+  const first = () => Number(document.getElementById("flow").dataset.startCounts) + 1;
+  const count = () => rows().length + first() - 1;
   const gaps = () => [...document.querySelectorAll("#flow > [data-gap]")];
   let lifted = null; // {key, gap, lane, by: "keys" | "pointer"}
 
@@ -30,7 +33,7 @@
     const others = above(gap).filter((row) => row.dataset.step !== key).length;
     const where = lane ? lane.words : gap.dataset.words;
     const why = reason(gap, key);
-    return `${cardOf(key).dataset.name}, position ${others + 1} of ${rows().length}, ${where}${why ? `. ${why}` : ""}`;
+    return `${cardOf(key).dataset.name}, position ${others + first()} of ${count()}, ${where}${why ? `. ${why}` : ""}`;
   };
 
   const mark = () => {
@@ -166,8 +169,8 @@
       cardOf(key).classList.add("is-lifted");
       list().classList.add("is-moving");
       grip.focus();
-      const at = rows().findIndex((row) => row.dataset.step === key) + 1;
-      stepwell.announce(`${cardOf(key).dataset.name} lifted, position ${at} of ${rows().length}. Arrows move, space drops, escape puts it back.`);
+      const at = rows().findIndex((row) => row.dataset.step === key) + first();
+      stepwell.announce(`${cardOf(key).dataset.name} lifted, position ${at} of ${count()}. Arrows move, space drops, escape puts it back.`);
       return;
     }
     if (event.key === "Tab") return event.preventDefault();

@@ -107,7 +107,7 @@
   // What changes more than a field waits until the fields are saved; the capture phase comes before htmx.
   const passed = new WeakSet();
   const hold = (event, element, again) => {
-    if (!dirty() || passed.delete(element)) return;
+    if (passed.delete(element) || !dirty()) return;
     event.preventDefault();
     event.stopImmediatePropagation();
     stepwell.flush().then(() => {

@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from workflows.definition.graph import Definition
-from workflows.definition.schema import parse_definition, to_json
+from workflows.definition.schema import canonical_json, from_stored, parse_definition, to_json
 from workflows.definition.validation import semantic_problems
 from workflows.lib.errors import Invalid, Problem, TooLarge
 from workflows.lib.jsontypes import JSONObject, JSONValue
@@ -108,6 +108,22 @@ def checked(data: JSONValue) -> Definition:
     return definition
 
 
+def as_yaml(document: str) -> str:
+    """A stored definition as text to read and edit, without what stands at its default; reading it gives the same."""
+    whole = to_json(from_stored(json.loads(document)))
+    for text in (
+        _dump(_without_defaults(whole, drop=("position", "order"))),
+        _dump(_without_defaults(whole)),
+    ):
+        try:
+            same = canonical_json(parse_definition(read_text(text), CATALOG)) == document
+        except (Invalid, TooLarge):
+            same = False  # a step type has gone, say
+        if same:
+            return text
+    return _dump(whole)
+
+
 def read_file(text: str, *, name: str) -> TemplateFile:
     """A whole template file. Invalid whose message begins with the file's name and the place of the first problem."""
     try:
@@ -156,3 +172,43 @@ def _says(error: Invalid | TooLarge) -> str:
     first = error.problems[0]
     more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
     return f"{first.path}: {first.message}{more}" if first.path else f"{first.message}{more}"
+
+
+# --- Writing --------------------------------------------------------------------------------------------------------
+
+_DEFAULTS: Final[JSONObject] = {
+    "enabled": True,
+    "on_error": {"policy": "fail", "default": None},
+    "join": {"rule": "all", "count": 1, "losers": "cancel"},
+    "source_output": "out",
+    "pinned": None,
+}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, as people write them."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.ignore_aliases = lambda self, data: True  # type: ignore[method-assign]
+
+
+def _dump(value: JSONValue) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def _without_defaults(whole: JSONObject, drop: tuple[str, ...] = ()) -> JSONObject:
+    def cut(entry: JSONObject) -> JSONObject:
+        return {
+            name: value
+            for name, value in entry.items()
+            if name not in drop and value not in (None, "", {}, []) and _DEFAULTS.get(name, drop) != value
+        }
+
+    parts = ("variables", "nodes", "edges", "triggers")
+    found = {part: [cut(entry) for entry in whole[part]] for part in parts if whole[part]}
+    return {**found, "settings": whole["settings"]} if whole["settings"] else found

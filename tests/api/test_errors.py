@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from tests.api.support import TWO, Api, a_workflow, error_of, paths
-from tests.support.factories import World, bearer, client_of, key_of
+from tests.support.factories import World, bearer, client_of
 from workflows.lib import limits
 from workflows.models import Workflow
 from workflows.tenancy.keys import revoke_key
@@ -167,7 +167,6 @@ def test_a_key_sees_its_tenant_only(world: World):
 
 
 def test_the_key_of_a_reviewer_may_decide_but_not_edit(world: World):
-    reviewer = {"headers": bearer(key_of(world.alice, "reviewer"))}
-    assert Client().get("/api/reviews", **reviewer).status_code == 200
-    refused = Client().post("/api/workflows", {"name": "A"}, content_type="application/json", **reviewer)
-    assert "Reviewer may not do this" in error_of(refused, 403)["message"]
+    api = Api(world.alice, role="reviewer")
+    assert api.get("/reviews").status_code == 200
+    assert "Reviewer may not do this" in error_of(api.post("/workflows", {"name": "A"}), 403)["message"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -281,9 +282,9 @@ async def test_text_that_redis_lost_comes_from_the_checkpoint():
     await page.close()
 
 
-async def test_deltas_are_cut_where_they_overlap_what_was_sent():
+async def test_deltas_are_cut_where_they_overlap_what_was_sent(monkeypatch):
     consumer = RunConsumer()
-    sent = asyncio.Queue()
+    sent: asyncio.Queue[Any] = asyncio.Queue()
 
     async def send(message):
         sent.put_nowait((message["o"], message["d"]))
@@ -291,10 +292,10 @@ async def test_deltas_are_cut_where_they_overlap_what_was_sent():
     async def nothing(*_):
         sent.put_nowait("read")
 
-    consumer._send = send
-    consumer._send_text = nothing
+    monkeypatch.setattr(consumer, "_send", send)
+    monkeypatch.setattr(consumer, "_send_text", nothing)
     consumer.sent_chars = {"a": 5}
-    box = asyncio.Queue()
+    box: asyncio.Queue[Any] = asyncio.Queue()
     for offset, delta in ((0, "01234"), (3, "3456"), (7, "78")):
         box.put_nowait({"step": "s", "attempt": "a", "offset": offset, "delta": delta})
     task = asyncio.create_task(consumer._follow_texts(box))

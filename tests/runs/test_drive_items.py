@@ -30,7 +30,11 @@ def items(run: Run) -> list[Item]:
 
 
 def test_the_results_keep_the_order_of_the_input(world: World) -> None:
-    nodes = [each(concurrency=2), text("b", "{{ item }}!", parent="f"), text("after", "{{ steps.F.items[2] }}")]
+    nodes = [
+        each(concurrency=2),
+        text("b", "{{ item }}!", parent="f"),
+        text("after", "{{ steps.F.items[2] }}"),
+    ]
     run = driven(started(world.bob, definition_of(nodes, "f>after"), {"xs": ["a", "b", "c", "d"]}))
     assert run.status == RunStatus.COMPLETED, run.error
     assert [item.result for item in items(run)] == [{"content": f"{x}!"} for x in "abcd"]
@@ -38,7 +42,9 @@ def test_the_results_keep_the_order_of_the_input(world: World) -> None:
     output = StepRun.objects.get(run=run, step_key="f").output or {}
     assert (output["count"], output["failed"]) == (4, 0)
     assert output["items"][0] == {"content": "a!"}
-    progress = [event.data for event in Event.objects.filter(run=run, type="fan_out_progress").order_by("seq")]
+    progress = [
+        event.data for event in Event.objects.filter(run=run, type="fan_out_progress").order_by("seq")
+    ]
     assert [entry["completed"] for entry in progress] == [1, 2, 3, 4]
     assert all(entry["fanOutTotal"] == 4 for entry in progress)
     event_types(run)
@@ -58,7 +64,9 @@ def broken(key: str) -> dict[str, Any]:
 
 def failing(key: str, **fields: Any) -> dict[str, Any]:
     """Fails for items that are larger than 10."""
-    return node(key, config={"mode": "expression", "expression": "item > 10 ? input.missing : item"}, **fields)
+    return node(
+        key, config={"mode": "expression", "expression": "item > 10 ? input.missing : item"}, **fields
+    )
 
 
 def test_one_failed_item_fails_the_step_and_says_which(world: World) -> None:
@@ -143,7 +151,12 @@ def test_enough_items_are_enough(world: World) -> None:
 def test_containers_stand_in_containers(world: World) -> None:
     nodes = [
         each("outer"),
-        node("inner", "fan_out", config={"items": "{{ item.xs }}", "result": "steps.Leaf.content"}, parent="outer"),
+        node(
+            "inner",
+            "fan_out",
+            config={"items": "{{ item.xs }}", "result": "steps.Leaf.content"},
+            parent="outer",
+        ),
         text("leaf", "{{ item }}{{ index }}", parent="inner"),
     ]
     run = driven(started(world.bob, definition_of(nodes), {"xs": [{"xs": ["a", "b"]}, {"xs": ["c"]}]}))
@@ -200,7 +213,9 @@ def test_pause_cancel_and_continue_in_the_middle(world: World) -> None:
     assert set(statuses(run).values()) == {"cancelled"}
 
 
-def test_a_driver_that_dies_in_the_middle_repeats_no_finished_item(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_dies_in_the_middle_repeats_no_finished_item(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from runs.services.execute_step import run_inline as real
 
     calls: list[tuple[str, str]] = []

@@ -58,7 +58,8 @@ def test_branches_ask_models_at_the_same_time(world: World) -> None:
     assert max(row.started_at for row in asked) < min(row.completed_at for row in asked)
 
 
-def test_cancel_stops_a_model_in_the_middle(world: World) -> None:
+def test_cancel_stops_a_model_in_the_middle(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPWELL_DEMO_PAUSE_MS", "300")
     run = started(world.bob, definition_of([ask("a", config={"model": "demo:writer"})]), {"topic": "wells"})
 
     def cancel() -> None:

@@ -119,7 +119,7 @@ def test_the_last_five_runs_of_each_workflow_come_in_one_query(world, django_ass
     for status in ("completed", "failed", "completed", "completed", "completed", "running"):
         make.run_of(world.bob, CHAIN, workflow=busy, status=status)
     request = RequestFactory().get("/")
-    request.tenant = world.tenant
+    request.tenant = world.tenant  # type: ignore[attr-defined]
     context = Context({"request": request, "workflows": [busy, idle]})
     template = Template(
         "{% load runs %}{% load_last_runs workflows %}{% for w in workflows %}<p>{% last_runs w %}</p>{% endfor %}"

@@ -13,7 +13,19 @@ from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import ChatAnswer, ChatRequest
 from workflows.steps import registry
-from workflows.steps.base import Completed, ExecutionKind, Outcome, RunFacts, StepContext, StepType
+from workflows.steps.base import (
+    Act,
+    Completed,
+    DeliveryStatus,
+    Effect,
+    Email,
+    ExecutionKind,
+    Outcome,
+    Receipt,
+    RunFacts,
+    StepContext,
+    StepType,
+)
 from workflows.steps.catalog import clean_config, is_structural
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -34,6 +46,26 @@ class FakeChat:
         return ChatAnswer(text=answer, provider="fake", model="fake") if isinstance(answer, str) else answer
 
 
+class FakeLedger:
+    """Makes outward acts at once, or answers with `receipt` instead; keeps effects and mails."""
+
+    def __init__(self, receipt: Receipt | None = None) -> None:
+        self.receipt = receipt
+        self.effects: list[Effect] = []
+        self.mails: list[Email] = []
+
+    async def deliver(self, effect: Effect, act: Act) -> Receipt:
+        self.effects.append(effect)
+        return self.receipt or Receipt(DeliveryStatus.SENT, await act())
+
+    async def send_email(self, email: Email) -> Receipt:
+        self.mails.append(email)
+        return self.receipt or Receipt(DeliveryStatus.SENT, {"message_id": "<1@stepwell>"})
+
+    def sign(self, message_id: str, at: int, body: bytes) -> str:
+        return f"v1,signature of {message_id} {at} {len(body)}"
+
+
 def context(
     type: str,
     config: JSONObject | None = None,
@@ -43,6 +75,8 @@ def context(
     chat: Callable[[ChatRequest], Awaitable[ChatAnswer]] | None = None,
     yolo: bool = False,
     label: str = "Step",
+    ledger: FakeLedger | None = None,
+    is_test: bool = False,
     **scope: Any,
 ) -> StepContext:
     """A context as the shell makes it; `scope` are the names that texts may see."""
@@ -54,10 +88,12 @@ def context(
         scope=Scope(previous=previous, **scope),
         previous=previous,
         now=NOW,
-        run=RunFacts(id="run-1", started_at=NOW, yolo=yolo),
+        run=RunFacts(id="run-1", started_at=NOW, yolo=yolo, is_test=is_test),
         idempotency_key="run-1.s_1.0",
         arrived=arrived,
     )
+    ledger = ledger or FakeLedger()
+    made = replace(made, deliver=ledger.deliver, send_email=ledger.send_email, sign=ledger.sign)
     return replace(made, chat=chat) if chat else made
 
 

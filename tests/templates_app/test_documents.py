@@ -1,9 +1,16 @@
 """Template files: what is read, and how what is wrong is named with its file and place."""
 
+from pathlib import Path
+
 import pytest
 
-from templates_app.services.documents import read_definition, read_file, read_text
+from templates_app.services.documents import as_yaml, read_definition, read_file, read_text
+from templates_app.services.load_builtin import BUILTIN
+from tests.support.runs import graph, step
+from workflows.definition.graph import JoinKind, JoinRule, Position
+from workflows.definition.schema import canonical_json, parse_definition
 from workflows.lib.errors import Invalid, TooLarge
+from workflows.steps.catalog import CATALOG
 
 GOOD = """\
 slug: short
@@ -96,3 +103,26 @@ def test_a_text_over_the_limit_is_refused_unread():
 def test_what_is_no_definition_is_refused(text: str):
     with pytest.raises(Invalid):
         read_definition(text)
+
+
+@pytest.mark.parametrize("path", sorted(BUILTIN.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_definition_written_as_yaml_reads_the_same_and_is_short(path: Path):
+    document = canonical_json(read_file(path.read_text(encoding="utf-8"), name=path.name).definition)
+    text = as_yaml(document)
+    assert canonical_json(read_definition(text)) == document
+    for noise in ("null", "losers", "position", "&id", "{}"):
+        assert noise not in text
+
+
+def test_places_and_texts_of_any_kind_survive_being_written_as_yaml():
+    odd = {"mode": "template", "template": "a: b\n  - c \n\n# d\n\ttab"}
+    definition = graph(
+        step("a", config={"expression": "yes"}, position=Position(12.5, 700)),
+        step("b", label="2026-11-20", config=odd, enabled=False, join=JoinRule(JoinKind.COUNT, 2)),
+    )
+    document = canonical_json(definition)
+    assert canonical_json(parse_definition(read_text(as_yaml(document)), CATALOG)) == document
+
+
+def test_a_type_that_has_gone_can_still_be_looked_at():
+    assert "teleport" in as_yaml(canonical_json(graph(step("a", "teleport"))))

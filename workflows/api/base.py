@@ -304,7 +304,7 @@ def path_of(location: Iterable[str | int]) -> str:
 
 # Names of our views' parameters, and of the members of a union: pydantic puts both into a place, no client knows them.
 _PARAMETERS: Final = frozenset({"body", "filters"})
-_MEMBER: Final = re.compile(r"(str|int|float|bool|dict\[.*|list\[.*|literal\[.*)")
+_MEMBER: Final = re.compile(r"(str|int|float|bool|dict\[.*|list\[.*|literal\[.*|constrained-\w+)")
 
 
 def problems_of_validation(found: Iterable[Mapping[str, Any]]) -> tuple[Problem, ...]:

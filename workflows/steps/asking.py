@@ -142,6 +142,12 @@ def read_json(text: str) -> JSONValue:
     return _NOTHING
 
 
+def found_json(text: str) -> tuple[JSONValue, bool]:
+    """The JSON value that a text is, or that stands in it; and whether there is one."""
+    value = read_json(text)
+    return (None, False) if value is _NOTHING else (value, True)
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 

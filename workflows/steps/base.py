@@ -167,6 +167,69 @@ class StepError(StepwellError):
         )
 
 
+class NoEffect(StepError):
+    """A StepError after which it is sure that nothing happened outside: not sent at all, or refused by the other side."""
+
+
+# --- what leaves the house ----------------------------------------------------------------------
+
+
+class OnUnknown(StrEnum):
+    """What to do where nobody knows whether an earlier try got through (07 §4)."""
+
+    REPEAT = "repeat"
+    ASK = "ask"
+    SKIP = "skip"
+
+
+class DeliveryStatus(StrEnum):
+    """What became of an outward act; `unknown` until there is a receipt."""
+
+    UNKNOWN = "unknown"
+    SENT = "sent"
+    OUTBOX = "outbox"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One outward act as the ledger keeps it: `kind` (`email`, `webhook`, `http`), `target` (to whom, where), and `copy`,
+    what is sent as a person may read it, without secrets."""
+
+    kind: str
+    target: str
+    copy: JSONObject
+    on_unknown: OnUnknown = OnUnknown.REPEAT
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """`detail` is what the other side said; a detail with `whole: false` is no answer to go on with.
+
+    `again` says that an earlier try had sent it, and nothing was sent now.
+    """
+
+    status: DeliveryStatus
+    detail: JSONObject = field(default_factory=dict)
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """One mail. `html` is the same text for readers that show it; `message_id` is the same on every try."""
+
+    to: tuple[str, ...]
+    subject: str
+    text: str
+    html: str = ""
+    reply_to: str = ""
+    on_unknown: OnUnknown = OnUnknown.ASK
+
+
+Act: TypeAlias = Callable[[], Awaitable[JSONObject]]
+
+
 # --- what an executor is given ------------------------------------------------------------------
 
 
@@ -188,6 +251,18 @@ def _ignore(text: str) -> None:
     return None
 
 
+async def _act_now(effect: Effect, act: Act) -> Receipt:
+    return Receipt(DeliveryStatus.SENT, await act())
+
+
+def _no_email(email: Email) -> Awaitable[Receipt]:
+    raise NoEffect("This step was given no way to send mail.", code="no_email", fault=Fault.INTERNAL)
+
+
+def _no_signature(message_id: str, at: int, body: bytes) -> str:
+    raise NoEffect("This step was given no key to sign with.", code="no_signature", fault=Fault.INTERNAL)
+
+
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """Everything an executor gets: values and callbacks, never the ORM, the queue or a socket.
@@ -196,6 +271,9 @@ class StepContext:
     `arrived` are the live predecessors' (label, output), in edge order (several where a join brought them together);
     `chat` calls a model (streams to the page, follows the fallback chain, records the attempt by itself);
     `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
+    `deliver` makes an outward act through the ledger: once, with a receipt; a test run keeps its copy in the outbox and
+    never calls the act. `send_email` does the same for mail. `sign` gives the signature header of a webhook
+    (id, Unix seconds, body) by the tenant's key.
     """
 
     step: StepDef
@@ -208,6 +286,9 @@ class StepContext:
     chat: Callable[[ChatRequest], Awaitable[ChatAnswer]] = _no_chat
     write: Callable[[str], None] = _ignore
     arrived: tuple[tuple[str, JSONObject], ...] = ()
+    deliver: Callable[[Effect, Act], Awaitable[Receipt]] = _act_now
+    send_email: Callable[[Email], Awaitable[Receipt]] = _no_email
+    sign: Callable[[str, int, bytes], str] = _no_signature
 
     @property
     def config(self) -> JSONObject:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from workflows.definition.availability import Verdict, availability_of
-from workflows.definition.diff import changes
+from workflows.definition.diff import ChangeKind, Part, changes
 from workflows.definition.graph import Definition, EdgeDef, StepDef, VariableDef
 from workflows.definition.lanes import START_ROW, LaneRow, Strand, body_layout
 from workflows.definition.ordering import body_order, cycle
@@ -93,8 +93,9 @@ class GapView:
 
 @dataclass(frozen=True, slots=True)
 class EndView:
-    """A way out of a step that nothing follows yet."""
+    """A way out of a step that nothing follows yet; `name` is the answer that leads there, if it has one."""
 
+    name: str
     label: str
     place: str
     column: int
@@ -309,18 +310,18 @@ class BuilderPage:
         last = self.order[-1] if self.order else None
         if last is None:
             # Nothing is there but, maybe, the start.
-            token = f"after:{self.root}" if self.start is not None else "end"
+            place = f"after:{self.root}" if self.start is not None else "end"
         elif main_port(last, CATALOG) is None:
-            token = "end"
+            place = "end"
         else:
-            token = f"after:{last.key}"
+            place = f"after:{last.key}"
         return GapView(
             id="gap-end",
             before="",
             rail=Rail(),
             words="at the end",
             add="Add a step at the end",
-            places=(Place(token, "at the end"),),
+            places=(Place(place, "at the end"),),
         )
 
     def _row(self, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int) -> StepRow:
@@ -413,8 +414,10 @@ class BuilderPage:
     def _place_on(self, edge: EdgeDef) -> Place:
         source, target = self.definition.step(edge.source), self.definition.step(edge.target)
         answer = self._answer(edge)
-        label = f"{answer}, between {source.label} and {target.label}" if answer else (
-            f"between {source.label} and {target.label}"
+        label = (
+            f"{answer}, between {source.label} and {target.label}"
+            if answer
+            else (f"between {source.label} and {target.label}")
         )
         lane = self.lanes.get(edge.source)
         column = next(
@@ -447,7 +450,9 @@ class BuilderPage:
             answers = self._answers_of(source, above.leaving) if source is not None else []
             if answers:
                 for strand, answer in answers:
-                    rest = f", of {source.label}" if strand.target == step.key and source else ", further down"
+                    rest = (
+                        f", of {source.label}" if strand.target == step.key and source else ", further down"
+                    )
                     chips.append(Chip(answer, rest, strand.column))
             else:
                 chips.append(Chip("", f"{len(above.leaving)} branches, at the same time"))
@@ -499,12 +504,18 @@ class BuilderPage:
                 return ()
             return (
                 EndView(
-                    "End of this branch", f"after:{step.key}", lane.column, end_rail(lane), f"after {step.label}"
+                    "",
+                    "End of this branch",
+                    f"after:{step.key}",
+                    lane.column,
+                    end_rail(lane),
+                    f"after {step.label}",
                 ),
             )
         return tuple(
             EndView(
-                f"{label} ends here",
+                label,
+                ", ends here",
                 f"after:{step.key}:{name}",
                 lane.column,
                 end_rail(lane),
@@ -589,9 +600,7 @@ class BuilderPage:
         key = next((step.key for step in self.order if step.key in self.opened), None)
         row = self.row(key) if key is not None else None
         mine = tuple(_check(problem) for problem in self.problems if row and problem.step_key == row.key)
-        others = tuple(
-            _check(problem) for problem in self.problems if not row or problem.step_key != row.key
-        )
+        others = tuple(_check(problem) for problem in self.problems if not row or problem.step_key != row.key)
         if row is None:
             return Panel(None, (), others, ())
         return Panel(row, self._references(row.step), mine, others)
@@ -637,7 +646,15 @@ class BuilderPage:
         """How many things differ from the newest version; 0 where nothing is published."""
         if self.latest is None:
             return 0
-        return sum(not change.only_layout for change in changes(load_definition(self.latest), self.definition))
+        found = [
+            change
+            for change in changes(load_definition(self.latest), self.definition)
+            if not change.only_layout
+        ]
+        if any(change.part is Part.STEP and change.kind is not ChangeKind.CHANGED for change in found):
+            # The paths around a step that came or went are part of that one change.
+            found = [change for change in found if change.part is not Part.EDGE]
+        return len(found)
 
     @cached_property
     def error_count(self) -> int:
@@ -689,5 +706,3 @@ def _names(names: Sequence[str]) -> str:
     if len(names) > 3:
         return f"{', '.join(names[:2])} and {len(names) - 2} more"
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from tests.support.steps import FakeChat, execute
 from workflows.definition.graph import ErrorChoice, ErrorPolicy, StepDef
 from workflows.definition.types import TypeCatalog
+from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 from workflows.steps import registry
 from workflows.steps.base import (
     Completed,
@@ -30,6 +31,7 @@ TYPES = registry.all_types()
 EXPECTED = {
     "start", "end", "llm", "clean_text", "summarize", "extract_keywords", "tag_category",
     "transform", "condition", "filter", "merge", "set_variable", "delay", "review",
+    "extract", "classify", "parse", "validate", "http_request", "webhook", "email",
 }  # fmt: skip
 TEXT = (
     "The pump of the old well broke in March. The village asked three firms for a price. "
@@ -47,7 +49,16 @@ WORKING: dict[str, dict[str, Any]] = {
     "filter": {"condition": "true"},
     "set_variable": {"variables": {"kept": "{{previous}}"}},
     "delay": {"duration": "2 days"},
+    "extract": {"fields": [{"name": "firm", "label": "Firm", "type": "text"}]},
+    "classify": {"categories": [{"name": "Water", "terms": []}, {"name": "Fire", "terms": ["flame"]}]},
+    "parse": {"format": "lines"},
+    "validate": {"schema": {"type": "string"}},
+    "http_request": {"url": "https://example.com/{{input.text}}"},
+    "webhook": {"url": "https://example.com/hook"},
+    "email": {"to": "ann@example.com", "subject": "The well"},
 }
+# What a model answers where not every answer will do.
+ANSWERS = {"extract": '{"firm": "Well & Sons"}', "classify": '{"category": "Water"}'}
 
 by_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 
@@ -140,13 +151,18 @@ def test_its_ports_and_its_summary_hold_for_any_settings(kind: StepType):
         assert words.strip()
         assert "\n" not in words
         assert len(words) <= 160
-        assert kind.retry_policy(clean).max_attempts == (3 if kind.uses_model(clean) else 1)
+        waits = kind.uses_model(clean) or kind.is_outward
+        assert kind.retry_policy(clean).max_attempts == (3 if waits else 1)
         assert kind.output_fields(clean)[0][0] == "content"
 
 
 @by_type
-def test_its_output_is_an_object_with_a_content(kind: StepType):
-    chat = FakeChat("An answer of the model.")
+def test_its_output_is_an_object_with_a_content(kind: StepType, monkeypatch: pytest.MonkeyPatch):
+    async def answered(request: OutboundRequest) -> OutboundResponse:
+        return OutboundResponse(200, request.url, (("Content-Type", "text/plain"),), b"Thank you.")
+
+    monkeypatch.setattr("workflows.lib.safe_http.send_async", answered)
+    chat = FakeChat(ANSWERS.get(kind.name, "An answer of the model."))
     outcome = execute(
         kind.name, WORKING.get(kind.name, {}), previous={"content": TEXT}, input={"text": TEXT}, chat=chat
     )
@@ -160,9 +176,9 @@ def test_its_output_is_an_object_with_a_content(kind: StepType):
 
 
 @by_type
-def test_it_is_async_only_where_it_waits_for_a_model(kind: StepType):
+def test_it_is_async_only_where_it_waits_for_the_network(kind: StepType):
     config, _ = clean_config(kind, WORKING.get(kind.name, {}))
-    assert (kind.kind(config) is ExecutionKind.ASYNC) == kind.uses_model(config)
+    assert (kind.kind(config) is ExecutionKind.ASYNC) == (kind.uses_model(config) or kind.is_outward)
 
 
 @pytest.mark.parametrize("name", ["clean_text", "summarize", "extract_keywords", "tag_category"])

@@ -9,7 +9,7 @@ import workflows.lib.ids
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0002_review_default_and_run_deadline"),
+        ("runs", "0003_delivery"),
         ("tenancy", "0001_initial"),
     ]
 
