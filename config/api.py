@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -17,7 +18,7 @@ from runs.api import executions, reviews
 from templates_app.api import templates
 from workflows.api import step_types, workflows
 from workflows.api.base import JsonParser, problems_of_validation, request_too_large
-from workflows.api.rate import TooManyCalls, count_call
+from workflows.api.rate import count_call
 from workflows.lib.errors import Invalid, StepwellError
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.api_auth import ApiAuth
@@ -87,8 +88,9 @@ api.add_router("/step-types", step_types.router)
 @api.exception_handler(StepwellError)
 def _our_own(request: HttpRequest, error: StepwellError) -> HttpResponse:
     response = answer_to(request, error)
-    if isinstance(error, TooManyCalls):
-        response["Retry-After"] = str(error.retry_after_s)
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        # Other limits look back over a minute.
+        response["Retry-After"] = str(getattr(error, "retry_after_s", 60))
     return response
 
 

@@ -109,7 +109,35 @@ def begin(work: Work, key: str, effect: Effect) -> tuple[Delivery, Receipt | Non
     except IntegrityError:
         found = Delivery.objects.get(run_id=work.run_id, key=key)
         return found, _known(found, effect)
-    return fresh, Receipt(DeliveryStatus.OUTBOX, _outbox_detail(effect)) if to_outbox else None
+    if to_outbox:
+        return fresh, Receipt(DeliveryStatus.OUTBOX, _outbox_detail(effect))
+    return fresh, _of_earlier_round(fresh, work, effect)
+
+
+def _of_earlier_round(fresh: Delivery, work: Work, effect: Effect) -> Receipt | None:
+    """A new round has a new key: what the same step sent, or may have sent, in an earlier one is asked about (07 §4)."""
+    if work.task.round == 0 or effect.on_unknown is OnUnknown.REPEAT:
+        return None
+    earlier = (
+        Delivery.objects.filter(
+            run_id=work.run_id,
+            step_run__step_key=work.task.place.key,
+            step_run__scope=work.task.place.scope,
+            step_run__round__lt=work.task.round,
+            kind=effect.kind,
+        )
+        .order_by("-step_run__round")
+        .first()
+    )
+    done = (Delivery.Status.SENT, Delivery.Status.UNKNOWN, Delivery.Status.SKIPPED)
+    # Who retries a step that has stopped to ask, has answered.
+    if earlier is None or earlier.asked_at is not None or earlier.status not in done:
+        return None
+    if effect.on_unknown is OnUnknown.SKIP:
+        _change(fresh, status=Delivery.Status.SKIPPED, settled_at=utc_now())
+        return Receipt(DeliveryStatus.SKIPPED)
+    _change(fresh, status=Delivery.Status.FAILED, asked_at=utc_now())
+    raise _ask(earlier)
 
 
 def _known(found: Delivery, effect: Effect) -> Receipt | None:
@@ -127,13 +155,7 @@ def _known(found: Delivery, effect: Effect) -> Receipt | None:
         return Receipt(DeliveryStatus.SKIPPED)
     if unsure and effect.on_unknown is OnUnknown.ASK and found.asked_at is None:
         _change(found, asked_at=utc_now())
-        raise StepError(
-            f"Whether the {_WORDS.get(effect.kind, effect.kind)} to {found.target} went out at"
-            f" {found.tried_at:%H:%M} UTC is not known: that try broke off. It was not sent again.",
-            code="unknown_effect",
-            fault=Fault.OUTSIDE,
-            fix="Ask the receiver. Retrying the run sends it again.",
-        )
+        raise _ask(found)
     # A person has retried, or the policy says repeat: the same key goes out once more.
     _change(
         found,
@@ -145,6 +167,25 @@ def _known(found: Delivery, effect: Effect) -> Receipt | None:
         asked_at=None,
     )
     return None
+
+
+def _ask(found: Delivery) -> StepError:
+    """What the person who decides is told."""
+    what, when = (
+        f"{_WORDS.get(found.kind, found.kind)} to {found.target}",
+        f"{found.tried_at:%d %b at %H:%M} UTC",
+    )
+    sent = found.status == Delivery.Status.SENT
+    return StepError(
+        f"The {what} went out on {when} already. It was not sent again."
+        if sent
+        else f"Whether the {what} went out on {when} is not known: that try broke off. It was not sent again.",
+        code="unknown_effect",
+        fault=Fault.OUTSIDE,
+        fix="Retry the run to send it again."
+        if sent
+        else "Ask the receiver. Retrying the run sends it again.",
+    )
 
 
 _WORDS = {"email": "mail", "webhook": "webhook", "http": "request"}

@@ -9,6 +9,7 @@ import hmac
 import smtplib
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -193,6 +194,56 @@ def test_two_acts_of_one_try_have_keys_of_their_own(work: Work) -> None:
     assert asyncio.run(two(Act({"n": 1}), Act({"n": 2}))) == [{"n": 1}, {"n": 2}]
     assert asyncio.run(two(Act(), Act())) == [{"n": 1}, {"n": 2}]
     assert sorted(row.key for row in Delivery.objects.all()) == ["key", "key:1"]
+
+
+def rounds(work: Work) -> Iterator[Work]:
+    """The same step in one round after the other, as retries make them."""
+    yield work
+    for number in range(1, 9):
+        first = StepRun.objects.get(pk=work.task.step_run)
+        row = StepRun.objects.create(
+            run=first.run, tenant=first.tenant, step_key="a", label="A", type="email", round=number
+        )
+        yield replace(work, task=replace(work.task, round=number, step_run=row.pk))
+
+
+def of_round(work: Work, act: Act, on_unknown: OnUnknown) -> Receipt:
+    async def make() -> Receipt:
+        key = f"key:{work.task.round}"
+        return await Ledger(work, key).deliver(Effect("email", "ann@example.com", {}, on_unknown), act)
+
+    return asyncio.run(make())
+
+
+def test_a_new_round_asks_before_it_sends_what_was_sent(work: Work) -> None:
+    again = rounds(work)
+    of_round(next(again), Act({"id": 1}), OnUnknown.ASK)
+    act = Act({"id": 2})
+    with pytest.raises(StepError, match="went out on") as caught:
+        of_round(next(again), act, OnUnknown.ASK)
+    assert caught.value.code == "unknown_effect"
+    assert act.made == 0
+    assert of_round(next(again), act, OnUnknown.ASK).detail == {"id": 2}, "the person has retried"
+    with pytest.raises(StepError, match="went out on"):
+        of_round(next(again), Act({"id": 3}), OnUnknown.ASK)
+
+
+def test_a_new_round_after_doubt_and_asking_sends(work: Work) -> None:
+    again = rounds(work)
+    first = next(again)
+    with pytest.raises(StepError):
+        of_round(first, Act(lost()), OnUnknown.ASK)
+    with pytest.raises(StepError, match="not known"):
+        of_round(first, Act(), OnUnknown.ASK)
+    assert of_round(next(again), Act({"id": 2}), OnUnknown.ASK).status == DeliveryStatus.SENT
+
+
+def test_a_new_round_skips_or_repeats_as_the_step_says(work: Work) -> None:
+    again = rounds(work)
+    of_round(next(again), Act({"id": 1}), OnUnknown.SKIP)
+    assert of_round(next(again), Act(), OnUnknown.SKIP).status == DeliveryStatus.SKIPPED
+    assert of_round(next(again), Act(), OnUnknown.SKIP).status == DeliveryStatus.SKIPPED
+    assert of_round(next(again), Act({"id": 4}), OnUnknown.REPEAT).detail == {"id": 4}
 
 
 # --- mail -----------------------------------------------------------------------------------------

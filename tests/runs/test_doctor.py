@@ -70,7 +70,7 @@ def test_sound_runs_of_every_state_are_explained(world: World) -> None:
         (
             finished,
             lambda run: Attempt.objects.create(
-                run=run, tenant=run.tenant, number=1, step_run=StepRun.objects.filter(run=run)[0]
+                run=run, tenant=run.tenant, number=1, step_run=StepRun.objects.get(run=run, step_key="a")
             ),
             "try_left_open",
         ),

@@ -74,10 +74,14 @@ def _retry(step: StepDef, kind: StepType, data: Mapping[str, Any]) -> RetryPolic
     def value(name: str, label: str) -> float | None:
         return _number(data, f"retry_policy__{name}", label)
 
-    tries = value("max_attempts", "Tries") if "max_attempts" in sent else now and now.max_attempts
+    tries: float | None = now.max_attempts if now is not None else None
+    if "max_attempts" in sent:
+        tries = value("max_attempts", "Tries")
     changed = now or usual
     if tries is None:
-        others = {name for name in sent - {"max_attempts"} if str(data.get(f"retry_policy__{name}", "")).strip()}
+        others = {
+            name for name in sent - {"max_attempts"} if str(data.get(f"retry_policy__{name}", "")).strip()
+        }
         if now is None and not others:
             return None
         if "max_attempts" in sent and now is not None:
@@ -238,9 +242,7 @@ class SettingsChange:
 
 def read_settings(data: QueryDict, now: JSONObject) -> SettingsChange:
     """Name, description, tags; default model, time limit, YOLO. Only what was sent. Raises Invalid."""
-    row: dict[str, Any] = {
-        name: str(data.get(name, "")) for name in ("name", "description") if name in data
-    }
+    row: dict[str, Any] = {name: str(data.get(name, "")) for name in ("name", "description") if name in data}
     if "tags" in data:
         row["tags"] = [tag.strip() for tag in str(data["tags"]).split(",") if tag.strip()]
     settings = dict(now)

@@ -26,9 +26,7 @@ OPEN_HEADER: Final = "Stepwell-Open"
 _MOST_OPEN: Final = 20
 
 
-def the_workflow(
-    request: TenantRequest, pk: uuid.UUID, permission: Permission = Permission.VIEW
-) -> Workflow:
+def the_workflow(request: TenantRequest, pk: uuid.UUID, permission: Permission = Permission.VIEW) -> Workflow:
     """The workflow of this tenant for an actor whose role holds the permission."""
     source = visible_workflows(request.tenant).select_related("tenant")
     return get_or_404(source, request.actor, pk, permission)
@@ -126,9 +124,7 @@ def perform(
     )
 
 
-def ask(
-    request: TenantRequest, template: str, context: dict[str, Any], *, status: int = 200
-) -> HttpResponse:
+def ask(request: TenantRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:
     """A question: a dialog for htmx, a page of its own without script. The template extends `ask_base`."""
     base = "workflows/ask/_dialog.html" if request.htmx else "workflows/ask/_page.html"
     context = {"section": "workflows", "ask_base": base, "action": request.get_full_path(), **context}

@@ -149,9 +149,7 @@ def variables(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
             raise
         if not request.htmx:
             return refuse(request, workflow, error, PILL)
-        return render(
-            request, "workflows/builder/_start_refused.html", {"error": error}, status=error.status
-        )
+        return render(request, "workflows/builder/_start_refused.html", {"error": error}, status=error.status)
     if not request.htmx:
         return answer_list(request, workflow, edit.effects.message, open_key=PILL)
     shown = BuilderPage(workflow, opened(request), definition=edit.definition)
@@ -207,9 +205,7 @@ def publish(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         **builder_context(request, shown),
         "note": note,
         "refusal": refusal,
-        "errors": [check for check in shown.panel.others if check.problem.is_error],
-        "warnings": [check for check in shown.panel.others if not check.problem.is_error],
+        "errors": [check for check in shown.panel.checks if check.problem.is_error],
+        "warnings": [check for check in shown.panel.checks if not check.problem.is_error],
     }
     return ask(request, "workflows/ask/publish.html", context, status=status)
-
-

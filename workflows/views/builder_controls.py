@@ -187,7 +187,9 @@ def _by_kind(control: Control, value: JSONValue) -> Control:
                 entries=tuple((entry["name"], ", ".join(entry.get("terms") or ())) for entry in value or ()),
             )
         case "form":
-            entries = tuple({**entry, "options": ", ".join(entry.get("options", ()))} for entry in value or ())
+            entries = tuple(
+                {**entry, "options": ", ".join(entry.get("options", ()))} for entry in value or ()
+            )
             return replace(control, entries=entries, choices=FORM_TYPES)
         case "buttons":
             return replace(control, entries=tuple(value or ()))
@@ -200,9 +202,7 @@ def _by_kind(control: Control, value: JSONValue) -> Control:
                 {
                     "name": case.get("name", ""),
                     "port": case.get("port", ""),
-                    "condition": condition_view(
-                        case, f"{control.id}-{place}", f"{control.name}__{place}"
-                    ),
+                    "condition": condition_view(case, f"{control.id}-{place}", f"{control.name}__{place}"),
                 }
                 for place, case in enumerate(value or [{}])
             )
@@ -296,7 +296,9 @@ def wrong_section(step: StepDef, kind: StepType, problems: Sequence[Problem]) ->
     own = step.retry
 
     def of(name: str, label: str, **more: Any) -> Control:
-        return Control(name=name, id=f"{step.key}-{name}", label=label, kind=more.pop("kind", "number"), **more)
+        return Control(
+            name=name, id=f"{step.key}-{name}", label=label, kind=more.pop("kind", "number"), **more
+        )
 
     tries = "Tried once" if usual.max_attempts == 1 else f"Tried {usual.max_attempts} times"
     default = step.on_error.default
@@ -490,5 +492,3 @@ def variable_rows(
         )
         for variable in variables
     )
-
-

@@ -214,7 +214,11 @@ def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
         if row is None:
             raise NotFound(NOT_FOUND)
         others = [other for other in page.rows if other.key != key]
-        return ask(request, "workflows/ask/move.html", {**builder_context(request, page), "row": row, "others": others})
+        return ask(
+            request,
+            "workflows/ask/move.html",
+            {**builder_context(request, page), "row": row, "others": others},
+        )
 
     def operation(definition: Definition) -> Edit:
         direction, place = request.POST.get("direction"), request.POST.get("place")
@@ -386,5 +390,3 @@ def _replaced(config: JSONObject, field: str, wrong: str, meant: str) -> JSONObj
     else:
         found = text.replace(f"input.{old}", f"input.{right}").replace(f"vars.{old}", f"vars.{right}")
     return {**config, name: json.loads(found)}
-
-
