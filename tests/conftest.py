@@ -15,7 +15,16 @@ pytest_plugins = ["tests.support.people"]
 
 TESTS = Path(__file__).parent
 # Where the database's own behaviour matters: these run a second time on PostgreSQL.
-ALSO_ON_POSTGRES = ("runs", "simulation", "workflows/services", "workflows/tenancy", "templates_app")
+ALSO_ON_POSTGRES = (
+    "runs",
+    "simulation",
+    "workflows/services",
+    "workflows/tenancy",
+    "templates_app",
+    "api/test_executions",
+    "api/test_workflows",
+    "acceptance",
+)
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup"}
 
 

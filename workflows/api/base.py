@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeAlias, cast
 
-from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.utils.datastructures import MultiValueDict
 from ninja import Field, Schema
@@ -123,7 +122,7 @@ def read_json(raw: bytes) -> JSONValue:
 
 
 def body_too_large() -> TooLarge:
-    message = API_BODY_BYTES.says() + " " + RUN_INPUT_BYTES.says("input_data")
+    message = f"{API_BODY_BYTES.says()} Of these, input_data may have {RUN_INPUT_BYTES.value:,}."
     return TooLarge(message, problems=(Problem("too_large", message, field="body", path="body"),))
 
 
@@ -338,7 +337,3 @@ def _problem_of(kind: str, message: str, name: str, where: str) -> Problem:
 def _words(message: object) -> str:
     said = str(message).removeprefix("Value error, ").removeprefix("Input ")
     return f"{said[:1].lower()}{said[1:]}"
-
-
-def request_too_large(error: RequestDataTooBig) -> TooLarge:
-    return body_too_large()

@@ -173,6 +173,12 @@ class Trigger(Schema):
     input_mapping: dict[str, Any] = {}
 
 
+_SETTINGS = (
+    "yolo, default_model, max_run_time_s, error_workflow; fallback: models (provider:model) that answer, in order, where"
+    " a step's own cannot; fallback_on_refusal; budget_usd: what one run may spend; budget_policy: warn, pause or stop."
+)
+
+
 class WorkflowDefinition(Schema):
     """The graph of a workflow."""
 
@@ -180,7 +186,7 @@ class WorkflowDefinition(Schema):
     edges: list[Edge] = []
     variables: list[Variable] = []
     triggers: list[Trigger] = []
-    settings: dict[str, Any] = Field({}, description="yolo, default_model, max_run_time_s, error_workflow.")
+    settings: dict[str, Any] = Field({}, description=_SETTINGS)
 
 
 class WorkflowSummary(Schema):
