@@ -39,7 +39,7 @@ from workflows.views.answers import (
     refuse,
     the_workflow,
 )
-from workflows.views.builder_controls import VARIABLE_TYPES, VariableRow, known_models
+from workflows.views.builder_controls import known_models
 from workflows.views.builder_page import PILL, BuilderPage, GapView, Place, picker_groups
 
 EDIT = Permission.EDIT_WORKFLOWS
@@ -55,8 +55,6 @@ def page(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         **builder_context(request, shown),
         "groups": picker_groups(),
         "models": known_models(),
-        "variable_types": VARIABLE_TYPES,
-        "blank_variable": VariableRow(),
     }
     return render(request, "workflows/builder/page.html", context)
 

@@ -452,14 +452,6 @@ def _number(value: float) -> str:
 
 # --- variables --------------------------------------------------------------------------------------------------------
 
-VARIABLE_TYPES: Final = (
-    (VariableType.STRING.value, "Text"),
-    (VariableType.NUMBER.value, "Number"),
-    (VariableType.BOOLEAN.value, "Yes or no"),
-    (VariableType.OBJECT.value, "Object"),
-    (VariableType.ARRAY.value, "List"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class VariableRow:

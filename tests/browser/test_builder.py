@@ -1,0 +1,206 @@
+"""The builder in a real browser: from an empty draft to a published workflow, by pointer and by keys."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.support.axe import axe_violations
+from tests.support.stack import Stack
+
+
+@pytest.fixture
+def builder(page: Page, stack: Stack) -> Page:
+    """A new workflow, open in the builder."""
+    page.goto(stack.sign_in_link_for(demo_editor(stack)))
+    page.get_by_role("button").first.click()
+    page.goto("/workflows/")
+    page.get_by_role("button", name="New workflow", exact=True).click()
+    expect(page.get_by_role("heading", name="What should happen first?")).to_be_visible()
+    return page
+
+
+def demo_editor(stack: Stack) -> str:
+    """The address of somebody of the demo tenant who may edit."""
+    return stack.manage(
+        "shell",
+        "-c",
+        "from workflows.tenancy.models import Membership;"
+        "print(Membership.objects.get(tenant__slug='demo', role='editor').user.email)",
+    ).splitlines()[-1]
+
+
+def steps(page: Page) -> list[str]:
+    names: list[str] = page.locator("#flow [data-card]").evaluate_all(
+        "cards => cards.map(c => c.dataset.name)"
+    )
+    return [name for name in names if name]
+
+
+def expect_steps(page: Page, *names: str) -> None:
+    expect(page.locator("#flow [data-step]")).to_have_count(len(names))
+    page.wait_for_function(
+        "names => [...document.querySelectorAll('#flow [data-step] article')].map(c => c.dataset.name).join('|') === names",
+        arg="|".join(names),
+    )
+
+
+def card(page: Page, name: str) -> Locator:
+    return page.locator(f'[data-card][data-name="{name}"]')
+
+
+def saved(page: Page, act: Callable[[], object]) -> None:
+    """Do it, and wait until the field is saved."""
+    with page.expect_response(lambda answer: answer.request.method == "POST" and answer.ok):
+        act()
+
+
+def add_at_the_end(page: Page, words: str, name: str) -> None:
+    """Add a step with the keyboard alone, and name it."""
+    rows = page.locator("#flow [data-step]")
+    before = rows.count()
+    page.get_by_role("button", name="Add a step", exact=False).last.press("Enter")
+    page.keyboard.type(words)
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(before + 1)
+    label = page.locator(".step.is-open").get_by_label("Name of the step")
+    expect(label).to_be_visible()
+    saved(page, lambda: label.fill(name))
+    expect(card(page, name)).to_be_visible()
+
+
+@pytest.fixture
+def three(builder: Page) -> Page:
+    """Clean, Shorten, Tag: one after the other."""
+    for words, name in (("clean", "Clean it"), ("summar", "Shorten it"), ("tag", "Tag it")):
+        add_at_the_end(builder, words, name)
+    expect_steps(builder, "Clean it", "Shorten it", "Tag it")
+    return builder
+
+
+def test_a_workflow_is_built_edited_and_published(builder: Page):
+    page = builder
+    page.get_by_label("Name of the workflow").fill("Weekly digest")
+    saved(page, lambda: page.get_by_label("Name of the workflow").press("Enter"))
+    page.get_by_role("button", name="Edit the run form").click()
+    page.get_by_role("button", name="Add an input").click()
+    saved(page, lambda: page.locator(".variable").last.get_by_label("Name").fill("text"))
+    add_at_the_end(page, "ask a model", "Write the digest")
+    prompt = page.locator("textarea[name=prompt]")
+    expect(page.get_by_text("“Prompt” is missing.").first).to_be_visible()
+    prompt.click()
+    saved(page, lambda: page.get_by_role("button", name="input.text").click())
+    expect(prompt).to_have_value("{{input.text}}")
+    expect(page.locator(".step.is-open [data-saved]")).to_contain_text("Saved")
+    expect(page.locator("#panel").get_by_text("Nothing to check in this step.")).to_be_attached()
+    page.get_by_role("link", name="Publish", exact=True).click()
+    page.get_by_label("What has changed?").fill("The first one")
+    page.get_by_role("dialog").get_by_role("button", name="Publish").click()
+    expect(page.locator("#draft-state")).to_contain_text("Version 1")
+    page.reload()
+    expect(page.locator("textarea[name=prompt]")).to_have_value("{{input.text}}")
+
+
+def test_a_card_is_dragged_to_another_path_and_stays_there(three: Page):
+    page = three
+    grip = page.get_by_role("button", name="Move Tag it").bounding_box()
+    gap = page.locator(f"#gap-{card(page, 'Shorten it').get_attribute('data-card')}").bounding_box()
+    assert grip is not None
+    assert gap is not None
+    page.mouse.move(grip["x"] + 10, grip["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(grip["x"] + 12, grip["y"] - 12, steps=4)
+    page.mouse.move(gap["x"] + 200, gap["y"] + gap["height"] / 2, steps=8)
+    expect(page.locator(".gap.is-target")).to_have_attribute("data-drop", "before Shorten it")
+    saved(page, page.mouse.up)
+    expect_steps(page, "Clean it", "Tag it", "Shorten it")
+    page.reload()
+    expect_steps(page, "Clean it", "Tag it", "Shorten it")
+
+
+def test_a_drag_that_is_cancelled_moves_nothing(three: Page):
+    page = three
+    grip = page.get_by_role("button", name="Move Tag it").bounding_box()
+    assert grip is not None
+    page.mouse.move(grip["x"] + 10, grip["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(grip["x"] + 12, grip["y"] - 150, steps=8)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    expect_steps(page, "Clean it", "Shorten it", "Tag it")
+
+
+def test_keys_move_a_card_from_gap_to_gap_and_say_where(three: Page):
+    page = three
+    grip = page.get_by_role("button", name="Move Clean it")
+    said = page.locator("#announce")
+    grip.press("Space")
+    expect(said).to_contain_text("Clean it lifted, position 1 of 3")
+    page.keyboard.press("ArrowDown")
+    expect(said).to_have_text("Clean it, position 2 of 3, before Tag it")
+    page.keyboard.press("ArrowDown")
+    expect(said).to_have_text("Clean it, position 3 of 3, at the end")
+    saved(page, lambda: page.keyboard.press("Space"))
+    expect_steps(page, "Shorten it", "Tag it", "Clean it")
+    expect(page.get_by_role("button", name="Move Clean it")).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Escape")
+    expect(said).to_have_text("Clean it is back in its place.")
+    expect_steps(page, "Shorten it", "Tag it", "Clean it")
+
+
+def test_typing_survives_what_changes_the_list(three: Page):
+    page = three
+    card(page, "Shorten it").locator("[data-toggle]").click()
+    name = page.locator(".step.is-open").get_by_label("Name of the step")
+    saved(page, lambda: name.fill("Make it short"))
+    expect(name).to_be_focused()
+    expect(name).to_have_value("Make it short")
+    expect(card(page, "Make it short")).to_be_visible()
+
+
+def test_a_value_that_cannot_be_saved_stays_and_says_why(three: Page):
+    page = three
+    card(page, "Shorten it").locator("[data-toggle]").click()
+    name = page.locator(".step.is-open").get_by_label("Name of the step")
+    name.fill("Tag it")
+    expect(page.get_by_text("There is a step called “Tag it” already.")).to_be_visible()
+    expect(name).to_have_value("Tag it")
+    expect(page.locator("[data-save-state]").first).to_contain_text("Not saved")
+    saved(page, lambda: name.fill("Short"))
+    expect(page.locator("[data-save-state]").first).to_contain_text("Saved")
+
+
+def test_a_step_is_put_between_two_and_turned_off_copied_and_deleted(three: Page):
+    page = three
+    page.get_by_role("button", name="Add a step before Shorten it").click()
+    page.get_by_role("dialog", name="Add a step").get_by_role("button", name="Review gate").click()
+    expect_steps(page, "Clean it", "Review gate", "Shorten it", "Tag it")
+    saved(page, lambda: page.get_by_role("switch", name="Shorten it is on").click())
+    expect(card(page, "Shorten it").get_by_text("Off", exact=True)).to_be_visible()
+    page.get_by_role("button", name="More actions for Tag it").click()
+    page.get_by_role("button", name="Duplicate").last.click()
+    expect_steps(page, "Clean it", "Review gate", "Shorten it", "Tag it", "Tag it 2")
+    page.get_by_role("button", name="More actions for Review gate").click()
+    page.get_by_role("button", name="Delete…").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect_steps(page, "Clean it", "Shorten it", "Tag it", "Tag it 2")
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "dark"), (360, 740, "light")]
+)
+def test_the_open_builder_meets_wcag_and_needs_no_sideways_scrolling(
+    three: Page, width: int, height: int, theme: str
+):
+    page = three
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": height})
+    page.reload()
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert axe_violations(page) == []
+    page.locator("[data-add]").first.click()
+    expect(page.get_by_role("dialog", name="Add a step")).to_be_visible()
+    assert axe_violations(page) == []
