@@ -16,6 +16,7 @@ import httpx2
 import pytest
 
 from tests.support.outside import Answer, Outside
+from workflows.checks import outbound_allow
 from workflows.lib import safe_http
 from workflows.lib.safe_http import (
     Guard,
@@ -197,6 +198,14 @@ def test_the_allow_list_takes_hosts_with_and_without_a_port(entry: str, pair: tu
 def test_a_bad_entry_of_the_allow_list_is_named(entry: str):
     with pytest.raises(ValueError, match="STEPWELL_OUTBOUND_ALLOW"):
         parse_allow([entry])
+
+
+def test_a_bad_allow_list_is_told_when_the_server_starts(settings: Any):
+    settings.OUTBOUND_ALLOW = ["wiki.lan", "10.0.0.5:11434"]
+    assert outbound_allow() == []
+    settings.OUTBOUND_ALLOW = ["http://wiki.lan"]
+    (found,) = outbound_allow()
+    assert (found.id, found.is_serious()) == ("stepwell.E001", True)
 
 
 def test_an_allowed_host_opens_only_its_own_port(server: Outside):
