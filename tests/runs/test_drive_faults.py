@@ -48,7 +48,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A model that answers at once; the prompts that it got."""
     prompts: list[str] = []
 
-    async def chat(request: ChatRequest, *, default_model: Any, on_delta: Any) -> ChatAnswer:
+    async def chat(request: ChatRequest, *, on_delta: Any, **_: Any) -> ChatAnswer:
         prompts.append(request.messages[-1].content)
         on_delta("An answer.")
         return answer("An answer.")
