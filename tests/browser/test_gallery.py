@@ -50,7 +50,9 @@ def test_a_template_is_looked_at_and_used(signed_in: Page) -> None:
     page.goto("/templates/")
     page.get_by_role("link", name="Article check", exact=True).click()
     expect(page.get_by_role("heading", name="What you fill in")).to_be_visible()
-    page.locator("article", has=page.get_by_role("heading", name="Sheet", exact=True)).get_by_text("What it says").click()
+    page.locator("article", has=page.get_by_role("heading", name="Sheet", exact=True)).get_by_text(
+        "What it says"
+    ).click()
     expect(page.get_by_text("## Key terms")).to_be_visible()
     page.get_by_role("button", name="Use this template").click()
     page.wait_for_url(re.compile(r"/workflows/[0-9a-f-]{36}/$"))

@@ -82,7 +82,9 @@ class Step(models.Model):
         "self", on_delete=models.CASCADE, null=True, blank=True, related_name="children"
     )
     order = models.PositiveIntegerField(default=0)
-    place = models.IntegerField(default=0, help_text="Place in the definition's list of steps; gaps are fine.")
+    place = models.IntegerField(
+        default=0, help_text="Place in the definition's list of steps; gaps are fine."
+    )
     x = models.FloatField(null=True, blank=True)
     y = models.FloatField(null=True, blank=True)
     retry = models.JSONField(null=True, blank=True)

@@ -325,7 +325,9 @@ def test_a_models_category_must_be_of_the_list():
 
 
 def test_a_summary_says_no_sentence_twice() -> None:
-    once = "Rivers carried freight. The railway came later. Barges vanished soon. Yards grew beside the water."
+    once = (
+        "Rivers carried freight. The railway came later. Barges vanished soon. Yards grew beside the water."
+    )
     output = run("summarize", {"sentences": 4}, previous={"content": f"{once} {once} {once}"}).output
     assert sorted(output["sentences"]) == sorted(set(output["sentences"]))
     assert len(output["sentences"]) == 4
