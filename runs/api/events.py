@@ -20,6 +20,7 @@ import structlog
 from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
+from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -91,6 +92,8 @@ async def _in_thread(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 async def _events(request: HttpRequest, run: Run, first: list[Event], seq: int) -> AsyncIterator[bytes]:
+    # The request's own thread is kept until the stream ends; its connection to the database need not be.
+    await sync_to_async(close_old_connections)()
     bell = _Bell(run)
     await bell.listen()
     asked = time.monotonic()

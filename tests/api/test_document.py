@@ -61,6 +61,7 @@ def test_every_operation_has_an_id_words_a_key_and_its_errors():
         assert ("404" in about["responses"]) == ("{" in path), where
         if "requestBody" in about:
             assert {"413", "415"} <= set(about["responses"]), where
+            assert about["requestBody"]["content"]["application/json"]["example"], where
         for status, answer in about["responses"].items():
             if status >= "400":
                 schema = answer["content"]["application/json"]["schema"]
@@ -122,6 +123,8 @@ def test_every_example_of_the_document_is_accepted(world: World):
     assert made.status_code == 201
     address = f"/workflows/{made.json()['id']}"
     assert api.put(address, examples["update_workflow"]).status_code == 200
+    assert api.post(f"{address}/validate", examples["validate_workflow"]).json()["valid"] is True
+    assert api.post(f"{address}/duplicate", examples["duplicate_workflow"]).status_code == 201
     assert api.post(f"{address}/publish", examples["publish_workflow"]).status_code == 201
     assert api.post(f"{address}/execute", examples["execute_workflow"]).status_code == 202
 

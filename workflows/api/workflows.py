@@ -308,6 +308,7 @@ def delete(request: HttpRequest, id: str) -> HttpResponse:
     response={201: WorkflowOut, **WRITE_THING},
     operation_id="duplicate_workflow",
     summary="Duplicate a workflow",
+    openapi_extra=example({"name": "Summarize and approve, for the newsletter"}),
 )
 def duplicate(request: HttpRequest, id: str, body: JsonBody[Copy | None] = None) -> HttpResponse:
     """A new draft like this one's; generated steps are left out."""
@@ -321,6 +322,7 @@ def duplicate(request: HttpRequest, id: str, body: JsonBody[Copy | None] = None)
     response={200: Check, **WRITE_THING},
     operation_id="validate_workflow",
     summary="Check a workflow",
+    openapi_extra=example({"definition": EXAMPLE["definition"]}),
 )
 def validate(request: HttpRequest, id: str, body: JsonBody[Trial | None] = None) -> HttpResponse:
     """What is wrong with the draft, or with a definition that is sent and not stored."""
