@@ -12,11 +12,11 @@ from workflows.definition.graph import DEFAULT_PORT, Definition, StepDef, Variab
 from workflows.definition.lanes import LaneLayout, body_layout
 from workflows.definition.ordering import body_order, list_order
 from workflows.definition.schema import from_stored
+from workflows.presenters.builder_rails import MARK, Rail, gap_rail, lane_css, step_rail, x_of
 from workflows.steps import registry
 from workflows.steps.base import Group, StepType
 from workflows.steps.catalog import CATALOG
 from workflows.steps.fields import config_fields
-from workflows.views.builder_rails import MARK, Rail, gap_rail, lane_css, step_rail, x_of
 
 # The art of a card is this wide at most; steps move closer together before the whole is scaled down.
 _WIDTH, _MARGIN, _APART, _CLOSEST, _HEIGHT, _LANE = 230, 6, 28, 15, 60, 18

@@ -6,9 +6,9 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from workflows.presenters.builder_page import StepRow, tile_of
+from workflows.presenters.builder_rails import MARK, lane_css, x_of
 from workflows.steps.base import StepType
-from workflows.views.builder_page import StepRow, tile_of
-from workflows.views.builder_rails import MARK, lane_css, x_of
 
 register = template.Library()
 

@@ -16,11 +16,11 @@ from workflows.definition.graph import Definition
 from workflows.definition.operations import Edit
 from workflows.lib.errors import StepwellError
 from workflows.models import Workflow
+from workflows.presenters.builder_page import BuilderPage
 from workflows.selectors import visible_workflows
 from workflows.services.drafts import apply_operation
 from workflows.tenancy.access import TenantRequest, get_or_404
 from workflows.tenancy.roles import Permission
-from workflows.views.builder_page import BuilderPage
 
 OPEN_HEADER: Final = "Stepwell-Open"
 _MOST_OPEN: Final = 20

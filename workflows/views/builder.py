@@ -23,6 +23,8 @@ from workflows.definition.operations import (
 from workflows.definition.structure import structure_problems
 from workflows.forms.builder import read_place, read_settings, read_variables
 from workflows.lib.errors import Invalid, StepwellError
+from workflows.presenters.builder_controls import known_models
+from workflows.presenters.builder_page import PILL, BuilderPage, GapView, Place, picker_groups
 from workflows.services.change_workflow import update_workflow
 from workflows.services.drafts import apply_operation
 from workflows.services.publish_workflow import publish_workflow
@@ -39,8 +41,6 @@ from workflows.views.answers import (
     refuse,
     the_workflow,
 )
-from workflows.views.builder_controls import known_models
-from workflows.views.builder_page import PILL, BuilderPage, GapView, Place, picker_groups
 
 EDIT = Permission.EDIT_WORKFLOWS
 

@@ -34,6 +34,8 @@ from workflows.forms.builder import changed_policies, read_place
 from workflows.lib.errors import Invalid, NotFound, Stale, StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Step, Workflow
+from workflows.presenters.builder_controls import shown
+from workflows.presenters.builder_page import PILL, BuilderPage, picker_groups
 from workflows.services.drafts import apply_operation, compile_draft
 from workflows.steps import registry
 from workflows.steps.catalog import CATALOG, clean_posted, is_structural
@@ -50,8 +52,6 @@ from workflows.views.answers import (
     refuse,
     the_workflow,
 )
-from workflows.views.builder_controls import shown
-from workflows.views.builder_page import PILL, BuilderPage, picker_groups
 
 EDIT = Permission.EDIT_WORKFLOWS
 

@@ -4,9 +4,9 @@ import pytest
 
 from tests.support.factories import World, workflow
 from workflows.definition.schema import parse_definition
+from workflows.presenters.builder_page import BuilderPage
 from workflows.services.drafts import save_draft
 from workflows.steps.catalog import CATALOG
-from workflows.views.builder_page import BuilderPage
 
 pytestmark = pytest.mark.django_db
 

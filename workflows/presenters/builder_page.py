@@ -19,14 +19,7 @@ from workflows.definition.uses import owner_step, uses
 from workflows.expressions.paths import normal
 from workflows.lib.errors import Problem
 from workflows.models import Step, Workflow, WorkflowVersion
-from workflows.selectors import published_versions
-from workflows.services.check_workflow import problems_of
-from workflows.services.definitions import load_definition
-from workflows.services.drafts import compile_draft
-from workflows.steps import registry
-from workflows.steps.base import Group, StepType
-from workflows.steps.catalog import CATALOG
-from workflows.views.builder_controls import (
+from workflows.presenters.builder_controls import (
     Control,
     Section,
     VariableRow,
@@ -36,7 +29,14 @@ from workflows.views.builder_controls import (
     variable_rows,
     wrong_section,
 )
-from workflows.views.builder_rails import Rail, end_rail, gap_rail, step_rail
+from workflows.presenters.builder_rails import Rail, end_rail, gap_rail, step_rail
+from workflows.selectors import published_versions
+from workflows.services.check_workflow import problems_of
+from workflows.services.definitions import load_definition
+from workflows.services.drafts import compile_draft
+from workflows.steps import registry
+from workflows.steps.base import Group, StepType
+from workflows.steps.catalog import CATALOG
 
 PILL: Final = "start"  # what `?open=` says for the run form
 GROUPS: Final = {Group.THINK: "Think", Group.ASK: "Ask a person", Group.STEER: "Steer", Group.DO: "Do"}
