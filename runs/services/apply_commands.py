@@ -71,6 +71,8 @@ class Applier:
         task = result.task
         step = self.state.get(*task.place)
         usage = self._charge(task)
+        for hop in task.hops:
+            self.event(EventType.FALLBACK, step, hop)
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round
         if step is None or not current or step.attempt != task.attempt or step.row != task.step_run:
             self._close_attempt(task, AttemptStatus.CANCELLED, result.ended_at, usage)

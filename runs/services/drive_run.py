@@ -37,6 +37,7 @@ from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
 from runs.services import rows
 from runs.services.apply_commands import Applier, GateTaken
+from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
@@ -428,6 +429,7 @@ class Driver:
             timeout_s=step.timeout_s or type_.default_timeout.total_seconds(),
             default_model=settings.get("default_model") or self.run.tenant.default_model or None,
             model_override=self.run.model_override,
+            route=route_of(self.run, step, type_, settings) if task.kind is ExecutionKind.ASYNC else None,
             tenant_id=self.run.tenant_id,
         )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -17,6 +18,7 @@ from django.db import close_old_connections
 
 from runs.engine.scopes import Place
 from runs.progress import TextWriter, open_text
+from runs.services.call_model import Route, call_model
 from runs.services.deliveries import Ledger
 from runs.services.values import error_info
 from workflows.definition.graph import StepDef
@@ -56,6 +58,8 @@ class Task:
     started_at: datetime
     calls: list[JSONObject] = field(default_factory=list)
     answers: list[ChatAnswer] = field(default_factory=list)
+    # Models that did not answer, each with the one that was asked instead: data of `fallback` events.
+    hops: list[JSONObject] = field(default_factory=list)
     writer: TextWriter | None = None
     future: Future[Any] | None = None
     cancelled: bool = False
@@ -88,6 +92,7 @@ class Work:
     default_model: str | None = None
     model_override: str = ""
     tenant_id: UUID | None = None
+    route: Route | None = None
 
 
 def run_inline(work: Work) -> Result:
@@ -189,60 +194,22 @@ class _Write:
 
 
 class _Chat:
-    """Calls a model for a step: the run's model override, the text stream, and a record of the call as it was sent."""
+    """Calls models for a step, over its fallback chain; each call is kept in the task as it was sent."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self.deadline = time.monotonic() + work.timeout_s
 
     async def __call__(self, request: ChatRequest) -> ChatAnswer:
         work = self.work
-        if work.model_override:
-            request = replace(request, model=work.model_override)
-        call: JSONObject = {
-            "model": request.model or "default",
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-            "temperature": request.temperature,
-            "max_tokens": request.max_tokens,
-            "response_schema": request.response_schema,
-            "started_at": utc_now().isoformat(),
-        }
-        work.task.calls.append(call)
-        try:
-            answer = await chat(request, default_model=work.default_model, on_delta=_Write(work))
-        except StepwellError as error:
-            info = error_info(error)
-            call["error"] = {"code": info.code, "message": info.message, "detail": info.detail}
-            call["provider"] = getattr(error, "provider", "")
-            raise
-        finally:
-            call["ended_at"] = utc_now().isoformat()
-        work.task.answers.append(answer)
-        call.update(
-            provider=answer.provider,
-            model=f"{answer.provider}:{answer.model}",
-            text=answer.text,
-            finish_reason=answer.finish_reason,
-            is_demo=answer.is_demo,
-            raw=answer.raw,
-            usage={
-                "input_tokens": answer.usage.input_tokens,
-                "output_tokens": answer.usage.output_tokens,
-                "cached_tokens": answer.usage.cached_tokens,
-                "estimated": answer.usage.estimated,
-            },
-            cost=str(answer.price.amount),
-            price={
-                "known": answer.price.known,
-                "source": answer.price.source,
-                "input_per_million": _text(answer.price.input_per_million),
-                "output_per_million": _text(answer.price.output_per_million),
-            },
+        return await call_model(
+            request,
+            route=work.route or Route(default_model=work.default_model, model_override=work.model_override),
+            task=work.task,
+            call=chat,
+            on_delta=_Write(work),
+            deadline=self.deadline,
         )
-        return answer
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 # --- the loop and the threads of this process ---------------------------------------------------

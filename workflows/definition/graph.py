@@ -151,7 +151,8 @@ class TriggerDef:
 class Definition:
     """A whole workflow. Lookups are cached on first use; the data never changes.
 
-    `settings` keys in use: `yolo` (bool), `default_model` (`provider:model`), `max_run_time_s`, `error_workflow`.
+    `settings` keys in use: `yolo` (bool), `default_model` (`provider:model`), `max_run_time_s`, `error_workflow`,
+    `fallback` (models in order), `fallback_on_refusal` (bool), `budget_usd` and `budget_policy` (`warn`, `pause`, `stop`).
     """
 
     steps: tuple[StepDef, ...] = ()

@@ -40,6 +40,7 @@ MAX_DEPTH: Final = 60
 TRIGGER_TYPES: Final = ("manual", "schedule", "webhook", "event")
 FIELD_TYPES: Final = ("string", "number", "boolean", "object", "array", "any")
 
+BUDGET_POLICIES: Final = ("warn", "pause", "stop")
 _TOP: Final = ("nodes", "edges", "variables", "triggers", "settings")
 _NODE: Final = (
     "id", "type", "name", "description", "position", "config", "inputs", "outputs", "enabled", "parent", "order",
@@ -551,6 +552,31 @@ class _Reader:
             self.wrong(
                 f"{path}.max_run_time_s", "bad_value", f"{path}.max_run_time_s must be more than 0 seconds."
             )
+        chain, refusal = settings.get("fallback"), settings.get("fallback_on_refusal")
+        budget, policy = settings.get("budget_usd"), settings.get("budget_policy")
+        if chain is not None and (
+            not isinstance(chain, list | tuple) or not all(isinstance(entry, str) for entry in chain)
+        ):
+            self.wrong(
+                f"{path}.fallback", "bad_value", f"{path}.fallback must be a list of texts: provider:model."
+            )
+        if refusal is not None and not isinstance(refusal, bool):
+            self.wrong(
+                f"{path}.fallback_on_refusal",
+                "bad_value",
+                f"{path}.fallback_on_refusal must be true or false.",
+            )
+        if budget is not None and (
+            isinstance(budget, bool) or not isinstance(budget, int | float) or not 0 < budget <= 1_000_000
+        ):
+            self.wrong(
+                f"{path}.budget_usd",
+                "bad_value",
+                f"{path}.budget_usd must be more than 0 US dollars, at most 1,000,000.",
+            )
+        if policy is not None and policy not in BUDGET_POLICIES:
+            known = ", ".join(BUDGET_POLICIES)
+            self.wrong(f"{path}.budget_policy", "bad_value", f"{path}.budget_policy must be one of: {known}.")
         if handler is not None and not isinstance(handler, str):
             self.wrong(
                 f"{path}.error_workflow", "bad_value", f"{path}.error_workflow must be a workflow's id."

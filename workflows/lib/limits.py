@@ -40,3 +40,4 @@ TEMPLATE_OUTPUT_CHARS: Final = Limit(
 EXPRESSION_CHARS: Final = Limit(4_000, "characters", "An expression has at most {value} characters.")
 EXPRESSION_TEXT_CHARS: Final = Limit(1_000_000, "characters", "The text is too large: at most {value} characters.")
 EXPRESSION_LIST_ITEMS: Final = Limit(2_000, "items", "The list is too long: at most {value} items.")
+FALLBACK_MODELS: Final = Limit(8, "models", "A fallback order holds at most {value} models.")

@@ -88,13 +88,21 @@ class ChatAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where and with which key a provider is called. The key is never shown: it is not part of the repr."""
+    """Where and with which key a provider is called. The key is never shown: it is not part of the repr.
+
+    `id` is empty for the operator's account in the environment. `problem` says why it cannot be used (a key that the
+    server can no longer read). The limits are the tenant's own; None = none.
+    """
 
     provider: str
     base_url: str
     api_key: str = field(default="", repr=False)
     name: str = "environment"
     trusted: bool = True
+    id: str = ""
+    problem: str = ""
+    max_concurrency: int | None = None
+    requests_per_minute: int | None = None
 
 
 class Provider(ABC):
@@ -106,7 +114,9 @@ class Provider(ABC):
     rank: ClassVar[int] = 50
 
     @abstractmethod
-    async def chat(self, request: ChatRequest, *, model: str, account: Account | None, on_delta: OnDelta) -> ChatAnswer:
+    async def chat(
+        self, request: ChatRequest, *, model: str, account: Account | None, on_delta: OnDelta
+    ) -> ChatAnswer:
         """Send `request` to `model`, call `on_delta` for each piece of text, return the whole answer.
 
         Raises `workflows.providers.errors.ProviderError` (with `code`, `retryable`, `retry_after_s`).
@@ -116,6 +126,10 @@ class Provider(ABC):
     @abstractmethod
     def account_from_environment(self) -> Account | None:
         """The operator's account in the environment variables, or None when there is none."""
+
+    def vendor_address(self) -> str:
+        """The vendor's own address, for an account that names none; empty where there is no such thing."""
+        return ""
 
     def default_model(self) -> str | None:
         """The model to use when only the provider is known; None when nobody can say."""

@@ -124,6 +124,10 @@ class OpenAICompatible(Provider):
         """The base URL as the client wants it, from what the operator wrote."""
         return (url or self.base_url).rstrip("/")
 
+    def vendor_address(self) -> str:
+        # The address of a machine of one's own is nobody's vendor.
+        return self.base_url if self.needs_key else ""
+
     def default_model(self) -> str | None:
         return self.default_model_name or None
 

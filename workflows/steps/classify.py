@@ -21,7 +21,15 @@ from workflows.steps.base import (
     StepError,
     StepType,
 )
-from workflows.steps.fields import BoolField, CategoriesField, ModelField, TemplateField, filled
+from workflows.steps.fields import (
+    BoolField,
+    CategoriesField,
+    FallbackField,
+    ModelField,
+    TemplateField,
+    filled,
+    refusal_field,
+)
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, needed_text, text_of
 
@@ -67,6 +75,8 @@ class ClassifyStep(StepType):
             label="Say why", help_text="One sentence, kept with the category.", section="Model", more=True
         )
         model = ModelField(label="Model", help_text="provider:model, or default.")
+        fallback = FallbackField()
+        fallback_on_refusal = refusal_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

@@ -13,7 +13,15 @@ from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.asking import answer_notes, ask, json_in
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import FormField, JSONSchemaField, ModelField, TemplateField, filled
+from workflows.steps.fields import (
+    FallbackField,
+    FormField,
+    JSONSchemaField,
+    ModelField,
+    TemplateField,
+    filled,
+    refusal_field,
+)
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, check_output, clip, needed_text, text_of
 
@@ -58,6 +66,8 @@ class ExtractStep(StepType):
             more=True,
         )
         model = ModelField(label="Model", help_text="provider:model, or default.")
+        fallback = FallbackField()
+        fallback_on_refusal = refusal_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

@@ -15,6 +15,8 @@ from django.core.exceptions import ValidationError
 
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.lib.limits import FALLBACK_MODELS
+from workflows.providers.models import BadModel, parse_model
 
 Rewrite: TypeAlias = Callable[[str], str]
 
@@ -440,6 +442,39 @@ class ListField(ConfigField):
 
     def rewritten(self, value: JSONValue, template: Rewrite, expression: Rewrite) -> JSONValue:
         return [template(entry) for entry in value or ()] if self.holds_templates else value
+
+
+class FallbackField(ListField):
+    """Models, in order, that are asked where the step's own cannot answer: `provider:model`, one per line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", "If it cannot answer")
+        kwargs.setdefault(
+            "help_text", "provider:model, one per line, in order. Empty: the order of the workflow."
+        )
+        kwargs.setdefault("section", "Model")
+        kwargs.setdefault("more", True)
+        super().__init__(separators="\n,", other_names=("fallbacks",), **kwargs)
+
+    def faults(self, value: JSONValue) -> Iterator[tuple[str, str, str | None]]:
+        yield from super().faults(value)
+        for entry in value or ():
+            try:
+                parse_model(entry)
+            except BadModel as error:
+                yield error.code, error.message, "Choose a model from the list."
+        if len(value or ()) > FALLBACK_MODELS.value:
+            yield "too_many", FALLBACK_MODELS.says(), None
+
+
+def refusal_field() -> BoolField:
+    """Whether a model that declines for its content rules is followed by the next one."""
+    return BoolField(
+        label="Also when it declines",
+        help_text="Ask the next model too when one refuses because of its content rules.",
+        section="Model",
+        more=True,
+    )
 
 
 class AssigneesField(ListField):

@@ -15,7 +15,15 @@ from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
 from workflows.steps.asking import answer_notes, ask, json_in
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import JSONSchemaField, MappingField, ModelField, NumberField, TemplateField
+from workflows.steps.fields import (
+    FallbackField,
+    JSONSchemaField,
+    MappingField,
+    ModelField,
+    NumberField,
+    TemplateField,
+    refusal_field,
+)
 from workflows.steps.registry import register
 from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
 
@@ -33,6 +41,8 @@ class LLMStep(StepType):
         model = ModelField(
             label="Model", help_text="provider:model, or default for what the workflow has chosen."
         )
+        fallback = FallbackField()
+        fallback_on_refusal = refusal_field()
         temperature = NumberField(
             label="Temperature",
             help_text="0 is exact, 1 is free. Left out for models that refuse it.",

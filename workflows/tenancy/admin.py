@@ -17,7 +17,16 @@ from workflows.lib.clock import utc_now
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
 from workflows.tenancy.middleware import client_ip
-from workflows.tenancy.models import ApiKey, AuditEntry, Invitation, Membership, Project, Tenant, User
+from workflows.tenancy.models import (
+    ApiKey,
+    AuditEntry,
+    Invitation,
+    Membership,
+    Project,
+    ProviderAccount,
+    Tenant,
+    User,
+)
 from workflows.tenancy.roles import Role
 
 M = TypeVar("M", bound=models.Model)
@@ -236,6 +245,29 @@ class ApiKeyAdmin(ReadOnlyAdmin[ApiKey]):
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("tenancy.change_apikey")
+
+
+@admin.register(ProviderAccount)
+class ProviderAccountAdmin(ReadOnlyAdmin[ProviderAccount]):
+    """Accounts are entered on the tenant's own page; here they are seen, without their keys, and switched off."""
+
+    list_display = ("name", "provider", "tenant", "is_active", "checked_ok", "checked_at", "created_at")
+    list_filter = ("provider", "is_active", "checked_ok", "tenant")
+    search_fields = ("name", "provider", "tenant__name")
+    list_select_related = ("tenant",)
+    exclude = ("key",)
+    actions = ("switch_off",)
+
+    @admin.action(description="Switch off: no calls go to it any more", permissions=["switch"])
+    def switch_off(self, request: HttpRequest, accounts: QuerySet[ProviderAccount]) -> None:
+        live = list(accounts.filter(is_active=True).select_related("tenant"))
+        for account in live:
+            ProviderAccount.objects.filter(pk=account.pk).update(is_active=False)
+            _audit(request, "disabled", account, [])
+        self.message_user(request, f"Switched off: {len(live)}.", messages.SUCCESS)
+
+    def has_switch_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("tenancy.change_provideraccount")
 
 
 @admin.register(Invitation)

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from workflows.tenancy.encrypted import SecretField
 from workflows.tenancy.managers import TenantQuerySet
 from workflows.tenancy.roles import Role
 
@@ -63,6 +64,14 @@ class User(AbstractBaseUser, PermissionsMixin):
         return "".join(word[0] for word in words[:2]).upper() or "?"
 
 
+class BudgetPolicy(models.TextChoices):
+    """What a spent budget does to a run. It is told at four fifths in any case."""
+
+    WARN = "warn", "Say so and go on"
+    PAUSE = "pause", "Pause and ask a person"
+    STOP = "stop", "Stop the run"
+
+
 class Tenant(models.Model):
     """A hard border: nothing of one tenant is ever seen from another."""
 
@@ -75,8 +84,26 @@ class Tenant(models.Model):
         blank=True,
         help_text="provider:model that steps on “default” follow; empty = the server's.",
     )
+    fallback = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Models (provider:model) that answer, in order, where a step's own cannot and the step and its workflow name none.",
+    )
     max_running_runs = models.PositiveIntegerField(
         default=20, help_text="Runs of this tenant worked on at one time."
+    )
+    monthly_budget_usd = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text="US dollars that all runs of one calendar month (UTC) may spend on models; empty = no limit.",
+    )
+    budget_policy = models.CharField(
+        max_length=8,
+        choices=BudgetPolicy,
+        default=BudgetPolicy.PAUSE,
+        help_text="What happens to a run when the month's budget is spent.",
     )
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -183,6 +210,45 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class ProviderAccount(models.Model):
+    """A tenant's own account at a model provider: where it is called, with which key, how much at one time.
+
+    `key` is encrypted and write-only. `base_url` empty = the vendor's own address. Of several accounts of one provider
+    the first by `position` is called, the next where it cannot answer. `checked_*` is what the last test said.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="provider_accounts")
+    provider = models.CharField(max_length=32, help_text="openai, anthropic, google, ollama, custom, …")
+    name = models.CharField(max_length=120)
+    base_url = models.URLField(max_length=500, blank=True, help_text="Empty = the vendor's own address.")
+    key = SecretField()
+    position = models.PositiveIntegerField(default=0)
+    is_active = models.BooleanField(default=True)
+    max_concurrency = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Calls at one time; empty = no limit."
+    )
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True, help_text="Empty = no limit.")
+    checked_at = models.DateTimeField(null=True, blank=True)
+    checked_ok = models.BooleanField(null=True, blank=True)
+    checked_ms = models.PositiveIntegerField(null=True, blank=True)
+    checked_code = models.CharField(max_length=64, blank=True)
+    checked_words = models.CharField(max_length=500, blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantQuerySet["ProviderAccount"].as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["position", "created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint("tenant", Lower("name"), name="provider_account_name_once_per_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.provider})"
 
 
 class AuditEntry(models.Model):
