@@ -62,7 +62,8 @@ class EmailStep(StepType):
         )
         format = ChoiceField(
             label="Written as",
-            choices=(("markdown", "Markdown, sent formatted and as plain text"), ("text", "Plain text")),
+            choices=(("markdown", "Markdown"), ("text", "Plain text")),
+            help_text="Markdown goes out formatted, with the plain text beside it.",
             section="Mail",
             more=True,
         )
@@ -73,7 +74,7 @@ class EmailStep(StepType):
             rows=1,
             more=True,
         )
-        on_unknown = on_unknown_field(OnUnknown.ASK)
+        on_unknown = on_unknown_field(OnUnknown.ASK, "Mail")
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

@@ -168,7 +168,7 @@ class HttpRequestStep(StepType):
             more=True,
         )
         timeout = timeout_field()
-        on_unknown = on_unknown_field(OnUnknown.REPEAT)
+        on_unknown = on_unknown_field(OnUnknown.REPEAT, "Request")
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

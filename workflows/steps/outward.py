@@ -78,28 +78,28 @@ class HeadersField(NamedValuesField):
                 )
 
 
-def on_unknown_field(default: OnUnknown) -> ChoiceField:
+def on_unknown_field(default: OnUnknown, section: str) -> ChoiceField:
     """What to do when a try broke off and may have got through all the same."""
     return ChoiceField(
-        label="If an earlier try may have got through",
+        label="If it may have arrived",
         choices=(
-            (OnUnknown.REPEAT.value, "Send again, under the same key"),
-            (OnUnknown.ASK.value, "Stop, and let a person decide"),
-            (OnUnknown.SKIP.value, "Do not send again, go on"),
+            (OnUnknown.REPEAT.value, "Send it again"),
+            (OnUnknown.ASK.value, "Stop and ask"),
+            (OnUnknown.SKIP.value, "Leave it"),
         ),
         initial=default.value,
-        help_text="A crash or a cut connection can hide whether it arrived. Retrying the run then sends it again.",
-        section="Delivery",
+        help_text="A crash or a cut connection can hide whether it did. After “stop”, retrying the run sends it again.",
+        section=section,
         more=True,
     )
 
 
 def timeout_field(seconds: int = 30) -> NumberField:
     return NumberField(
-        label="Longest wait",
+        label="Time to answer",
         unit="seconds",
         help_text="For the whole answer, redirects included.",
-        section="Delivery",
+        section="Request",
         least=1,
         most=600,
         initial=seconds,

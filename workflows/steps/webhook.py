@@ -89,7 +89,7 @@ class WebhookStep(StepType):
         )
         headers = HeadersField(label="Headers", names="Header", section="Request", more=True)
         timeout = timeout_field(20)
-        on_unknown = on_unknown_field(OnUnknown.REPEAT)
+        on_unknown = on_unknown_field(OnUnknown.REPEAT, "Request")
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC
