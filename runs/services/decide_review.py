@@ -125,10 +125,12 @@ def decide_early(
         )
     if run.is_over or run.intent == Intent.CANCEL:
         raise Conflict(f"{run} is {run.status}, so nothing can be decided in it any more.")
-    if found is not None and found.status == Review.Status.DECIDED:
+    newest = StepRun.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()
+    # A gate that was sent back to a new round may be decided ahead of time once more.
+    is_newest = found is not None and newest is not None and found.step_run_id == newest.pk
+    if found is not None and is_newest and found.status == Review.Status.DECIDED:
         raise Conflict(_why_too_late(found), code="already_decided")
     edited = output if output is not None else ({"content": edited_text} if edited_text is not None else None)
-    newest = StepRun.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()
     try:
         with transaction.atomic():
             early = EarlyDecision.objects.create(
@@ -213,6 +215,10 @@ def _last_vote(review: Review, actor: Actor, decision: str, comment: str) -> boo
         raise NotAllowed("This review needs several people; an API key is not a person.")
     try:
         with transaction.atomic():
+            # One conditional UPDATE holds the gate while the vote is cast: a decided gate takes none.
+            if not Review.objects.filter(pk=review.pk, status=Review.Status.OPEN).update(quorum=F("quorum")):
+                review.refresh_from_db()
+                raise Conflict(_why_too_late(review), code="already_decided")
             ReviewVote.objects.create(
                 review=review,
                 tenant_id=review.tenant_id,

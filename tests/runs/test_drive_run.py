@@ -511,3 +511,29 @@ def test_a_run_over_its_time_limit_fails_and_a_retry_gives_it_the_time_again(wor
     assert run.status == RunStatus.PAUSED
     assert run.deadline_at > timezone.now()
     assert statuses(run) == {"a": "completed", "g": "waiting"}
+
+
+def test_a_gate_for_two_people_takes_two_votes_and_none_after(world: World) -> None:
+    run = driven(started(world.bob, definition_of([node("a"), gate("g", quorum=2)], "a>g"), {"x": 1}))
+    review = Review.objects.get(run=run)
+    decide_review(review=review, actor=world.rita, decision="approve")
+    with pytest.raises(Conflict, match="voted"):
+        decide_review(review=review, actor=world.rita, decision="approve")
+    assert driven(run).status == RunStatus.PAUSED
+    decide_review(review=review, actor=world.alice, decision="approve")
+    with pytest.raises(Conflict, match="decided this review"):
+        decide_review(review=review, actor=world.adam, decision="approve")
+    assert driven(run).status == RunStatus.COMPLETED
+
+
+def test_a_gate_sent_back_may_be_decided_ahead_of_time_again(world: World) -> None:
+    run = driven(started(world.bob, definition_of([node("a"), gate("g")], "a>g"), {"x": 1}))
+    decide_review(review=Review.objects.get(run=run), actor=world.rita, decision="reject")
+    driven(run)
+    retry_run(run=run, actor=world.bob)
+    drive_mail_only = Run.objects.get(pk=run.pk)
+    pause_run(run=drive_mail_only, actor=world.bob)
+    driven(run)
+    decide_early(run=run, actor=world.rita, step_key="g", decision="approve")
+    driven(resume_run(run=run, actor=world.bob))
+    assert run.status == RunStatus.COMPLETED, run.error
