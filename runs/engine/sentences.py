@@ -28,6 +28,8 @@ def waiting_for(
             case Wait.REVIEW:
                 name = who.get(step.key) or "a reviewer"
                 found.append(_fact("review", step, label, name, f"Waiting for {name} to decide “{label}”."))
+            case Wait.CHILD:
+                found.append(_fact("child", step, label, "", f"“{label}” waits for the run that it started."))
             case Wait.DELAY:
                 until = _clock(step.due_at)
                 found.append(_fact("delay", step, label, "", f"“{label}” waits until {until}."))

@@ -106,3 +106,4 @@ class MailKind(StrEnum):
     DECISION = "decision"
     RETRY = "retry"
     RESUME = "resume"
+    CHILD = "child"

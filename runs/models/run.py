@@ -40,6 +40,13 @@ class Run(models.Model):
         "self", on_delete=models.SET_NULL, null=True, blank=True, related_name="copies"
     )
     from_step = models.CharField(max_length=64, blank=True)
+    parent = models.ForeignKey(
+        "self", on_delete=models.CASCADE, null=True, blank=True, related_name="children"
+    )
+    parent_step = models.OneToOneField(
+        "runs.StepRun", on_delete=models.SET_NULL, null=True, blank=True, related_name="child_run"
+    )
+    depth = models.PositiveIntegerField(default=0, help_text="How many runs stand above this one.")
     status = models.CharField(max_length=16, default=RunStatus.PENDING)
     intent = models.CharField(max_length=8, default=Intent.NONE, blank=True)
     intent_by = models.CharField(max_length=200, blank=True)

@@ -28,13 +28,14 @@ from runs.engine.scopes import Place
 from runs.engine.sentences import waiting_for
 from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
-from runs.models import EarlyDecision, Mail, Review, StepRun
+from runs.models import EarlyDecision, Mail, Review, Run, StepRun
 from runs.services.apply_items import ItemsApplier
+from runs.services.child_runs import CannotStart, Child, cancel_children, tell_parent
 from runs.services.eligibility import why_not_eligible
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun, reviewers_in_words
 from runs.services.transition import Transition
-from runs.services.values import BadValue, checked_output, error_json, stored
+from runs.services.values import BadValue, checked_output, error_json, stored, whole
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.expressions.errors import ExpressionError
@@ -43,7 +44,15 @@ from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
 from workflows.lib.limits import CRASHES_PER_STEP, STEP_ROUNDS
-from workflows.steps.base import Completed, EndRun, ExecutionKind, OpenItems, ReviewRequest, WaitUntil
+from workflows.steps.base import (
+    Completed,
+    EndRun,
+    ExecutionKind,
+    OpenItems,
+    ReviewRequest,
+    StartChild,
+    WaitUntil,
+)
 
 _ZERO = Decimal(0)
 
@@ -121,6 +130,8 @@ class Applier:
                 self._open_gate(step, outcome, usage)
             case OpenItems():
                 self.items.open(step, outcome)
+            case StartChild():
+                self._start_child(step, outcome)
             case _:
                 raise BadValue(f"The step answered with a {type(outcome).__name__}, which is no outcome.")
 
@@ -511,6 +522,50 @@ class Applier:
             shown_error = error_json(bad.info, self.graph.step(step.key).label)
             self._end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
 
+    # --- runs below ------------------------------------------------------------------------------
+
+    def _start_child(self, step: StepState, asked: StartChild) -> None:
+        try:
+            child = Child(self.run, asked.workflow, asked.input)
+        except CannotStart as refused:
+            raise BadValue(str(refused), code=refused.info.code) from refused
+        self._wait(
+            step,
+            Wait.CHILD,
+            None,
+            notes=f"Runs “{child.workflow.name}”, version {child.version.number}"[:255],
+        )
+        self.t.writes.append(lambda: child.write(step.row))
+        self.event(
+            EventType.PROGRESS, step, {"workflow": child.workflow.name, "version": child.version.number}
+        )
+
+    def _child_ended(self, letter: Mail) -> None:
+        """The run that a step waits for is over: its output, or its failure, is the step's."""
+        child = Run.objects.filter(pk=letter.payload.get("run"), parent_id=self.run.pk).first()
+        if child is None or child.parent_step_id is None:
+            return
+        row = StepRun.objects.filter(pk=child.parent_step_id).first()
+        step = self.state.get(row.step_key, row.scope) if row is not None else None
+        if row is None or step is None or step.row != row.pk or step.wait is not Wait.CHILD:
+            return
+        facts = {"id": str(child.pk), "number": child.number, "status": child.status}
+        if child.status == RunStatus.COMPLETED:
+            output = whole(child.output, child.pk) or {}
+            self._complete_or_fail(step, {**output, "run": facts}, notes=f"Run {child.number}")
+            return
+        why = (child.error or {}).get("message") or f"It was {child.status}."
+        info = ErrorInfo(
+            "child_failed", f"Run {child.number}, which this step started, did not complete: {why}"
+        )
+        self._failed(step, info, {}, self.now, policy=ONCE)
+
+    def _complete_or_fail(self, step: StepState, output: JSONObject, *, notes: str = "") -> None:
+        try:
+            self._complete(step, output, None, self.now, usage={}, notes=notes)
+        except BadValue as bad:
+            self._failed(step, bad.info, {}, self.now, policy=ONCE)
+
     # --- mail ------------------------------------------------------------------------------------
 
     def mail(self, letters: Iterable[Mail]) -> tuple[Place, ...]:
@@ -523,6 +578,8 @@ class Applier:
                     self._decision(letter)
                 case MailKind.RETRY:
                     stop.extend(self._retry(letter))
+                case MailKind.CHILD:
+                    self._child_ended(letter)
                 case MailKind.RESUME:
                     pass
                 case kind:
@@ -790,6 +847,8 @@ class Applier:
             self.t.writes.append(_closes_open_attempts(step.row, self.now, AttemptStatus.CANCELLED))
         if step.wait is Wait.REVIEW:
             self.t.writes.append(_closes_gate(step.row))
+        if step.wait is Wait.CHILD:
+            self.t.writes.append(lambda: cancel_children([step.row]))
 
     def _delay_is_over(self, command: CompleteWait) -> None:
         step = self.state.get(*command.place)
@@ -842,6 +901,7 @@ class Applier:
                 self.t.writes.append(self._hold_gates)
                 self.event(EventType.RUN_FAILED, None, run["error"])
         self.event(EventType.DONE, None, {"status": str(command.status)})
+        self.t.writes.append(lambda: tell_parent(self.run))
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
         if command.failure is Failure.OUT_OF_TIME:

@@ -11,6 +11,7 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus
 from runs.models import Mail, Review, Run
+from runs.services.child_runs import descendants
 from runs.services.prepared import prepared
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, Problem
@@ -151,6 +152,12 @@ def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Inten
             verb = {Intent.PAUSE: "paused", Intent.CANCEL: "cancelled", Intent.NONE: "resumed"}[intent]
             audit.record(actor, verb, run)
             doorbell.ring(run.pk)
+            for below in descendants(run):
+                # What a run has started stops and goes on with it.
+                if Run.objects.filter(pk=below, status__in=_OPEN, intent__in=replaces).update(
+                    intent=intent, intent_by=actor.label[:200], mail_seq=F("mail_seq") + 1, wake_at=utc_now()
+                ):
+                    doorbell.ring(below)
     if changed:
         run.refresh_from_db()
         # "Pausing" shows at once; the driver may still be busy with a long step.

@@ -6,6 +6,7 @@ import hashlib
 import json
 from datetime import timedelta
 from typing import Literal
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -73,7 +74,7 @@ def start_run(
     _check_rate(workflow)
     try:
         with transaction.atomic():
-            run = _create(
+            run = create_run(
                 workflow,
                 frozen,
                 actor,
@@ -146,7 +147,7 @@ def _check_rate(workflow: Workflow) -> None:
         raise TooManyRuns(RUNS_PER_MINUTE.says())
 
 
-def _create(
+def create_run(
     workflow: Workflow,
     version: WorkflowVersion,
     actor: Actor,
@@ -158,7 +159,10 @@ def _create(
     trigger_type: str,
     trigger_data: JSONValue,
     steps_total: int,
+    parent: Run | None = None,
+    parent_step: UUID | None = None,
 ) -> Run:
+    """The rows of a new run: itself and its first event. The caller has checked everything and rings afterwards."""
     now = utc_now()
     run = Run.objects.create(
         tenant_id=workflow.tenant_id,
@@ -175,6 +179,9 @@ def _create(
         variables=variables,
         yolo=yolo,
         steps_total=steps_total,
+        parent=parent,
+        parent_step_id=parent_step,
+        depth=parent.depth + 1 if parent is not None else 0,
         event_seq=1,
         wake_at=now,
         created_at=now,

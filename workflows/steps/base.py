@@ -133,7 +133,15 @@ class OpenItems:
     notes: str = ""
 
 
-Outcome: TypeAlias = Completed | WaitUntil | ReviewRequest | EndRun | OpenItems
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Run another workflow and wait for it: its output becomes this step's. `workflow` is an id or a name."""
+
+    workflow: str
+    input: JSONObject
+
+
+Outcome: TypeAlias = Completed | WaitUntil | ReviewRequest | EndRun | OpenItems | StartChild
 
 
 class StepError(StepwellError):
