@@ -24,8 +24,20 @@
     if (place) place.textContent = text;
   };
 
+  // An answer closed the card while somebody typed in it: what was typed is sent all the same.
+  const sendLeft = async (owner, name) => {
+    const names = new Set(inputsOf(owner, name).map((input) => input.name));
+    const body = new URLSearchParams(new FormData(owner));
+    if (!owner.hasAttribute("data-whole"))
+      for (const key of [...body.keys()]) if (!names.has(key) && key !== "revision" && key !== "csrfmiddlewaretoken") body.delete(key);
+    body.set("field", name);
+    const headers = { "HX-Request": "true", "X-CSRFToken": body.get("csrfmiddlewaretoken") };
+    const answer = await fetch(owner.getAttribute("action"), { method: "POST", body, headers }).catch(() => null);
+    if (answer?.ok) say("Saved");
+    else stepwell.toast("The last change in the card that closed was not saved. Open it and make it again.", { kind: "bad" });
+  };
   const send = async (owner, name) => {
-    if (!owner.isConnected) return;
+    if (!owner.isConnected) return sendLeft(owner, name);
     const mark = `${owner.id} ${name}`;
     const names = owner.hasAttribute("data-whole") ? null : new Set(inputsOf(owner, name).map((input) => input.name));
     let status = 0;

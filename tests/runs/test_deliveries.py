@@ -21,6 +21,7 @@ from django.core.management import call_command
 from runs.engine.scopes import Place
 from runs.engine.statuses import RunStatus
 from runs.models import Delivery, Run, StepRun
+from runs.services.control_run import retry_run
 from runs.services.deliveries import Ledger, message_id_of
 from runs.services.execute_step import Task, Work
 from tests.runs.support import definition_of, driven, node, rows, started
@@ -324,6 +325,32 @@ def test_a_mail_server_that_is_away_took_nothing(work: Work, monkeypatch: pytest
     with pytest.raises(NoEffect) as caught:
         asyncio.run(send())
     assert (caught.value.code, caught.value.info.retryable) == ("mail_server_away", True)
+
+
+def test_a_mail_in_doubt_fails_with_its_reason_and_a_persons_retry_sends_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way: cut off, not repeated by itself, explained, retried by a person, sent once."""
+    real = EmailBackend.send_messages
+    calls: list[int] = []
+
+    def cut_off_once(self: EmailBackend, messages: Any) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise smtplib.SMTPServerDisconnected("gone")
+        return real(self, messages)
+
+    monkeypatch.setattr(EmailBackend, "send_messages", cut_off_once)
+    step = node("a", "email", config=MAIL, retry_policy={"max_attempts": 3, "delay_ms": 0})
+    run = driven(started(world.bob, definition_of([step]), ORDER))
+    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "unknown_effect")
+    assert "ann@example.com" in run.error["message"]
+    assert "Retrying the run" in run.error["fix"]
+    assert len(calls) == 1
+    run = driven(retry_run(run=run, actor=world.bob))
+    assert run.status == RunStatus.COMPLETED, run.error
+    assert len(mail.outbox) == 1
+    assert [row.status for row in Delivery.objects.all()] == ["unknown", "sent"]
 
 
 # --- other servers ----------------------------------------------------------------------------------

@@ -29,6 +29,24 @@ _CHUNK: Final = 65_536
 _DNS_THREADS: Final = 16
 _PORTS: Final = {"http": 80, "https": 443}
 
+# Python knows more codecs than the web has charsets; some are slow, some make what no text may hold.
+_CHARSETS: Final = (
+    *("utf-8", "utf8", "utf-16", "utf-32", "us-ascii", "ascii", "iso-8859", "iso8859", "latin", "windows-"),
+    *(
+        "cp125",
+        "koi8",
+        "shift_jis",
+        "shift-jis",
+        "sjis",
+        "euc-",
+        "euc_",
+        "iso-2022",
+        "gb",
+        "big5",
+        "macintosh",
+    ),
+)
+
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 # (host, port) → addresses as text. Raises socket.gaierror.
 Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
@@ -107,9 +125,12 @@ class OutboundResponse:
     def text(self) -> str:
         """The body as text, by the charset that it names, else UTF-8; what does not fit is replaced."""
         found = re.search(r"charset\s*=\s*\"?([\w.:-]+)", self.header("content-type"), re.IGNORECASE)
+        name = found.group(1).lower() if found else ""
+        if not name.startswith(_CHARSETS):
+            name = "utf-8-sig"
         try:
-            return self.content.decode(found.group(1) if found else "utf-8-sig", "replace")
-        except LookupError:  # a charset that nobody knows
+            return self.content.decode(name, "replace")
+        except (LookupError, UnicodeError):  # a charset that nobody knows
             return self.content.decode("utf-8", "replace")
 
 

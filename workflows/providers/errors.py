@@ -108,6 +108,15 @@ TABLE: Final[tuple[Rule, ...]] = (
             "insufficient credits",
             "billing_error",
             "billing_not_active",
+            "billing_disabled",
+            "requires billing to be enabled",
+            "your account is not active, please check your billing",
+            "credits are depleted",
+            "used all available credits",
+            "reached your specified api usage limits",
+            # Ollama's own cloud: by the hour or week, so that waiting minutes is no use.
+            "hourly usage limit",
+            "weekly usage limit",
         ),
         fix=_CREDIT_FIX,
     ),
@@ -123,6 +132,17 @@ TABLE: Final[tuple[Rule, ...]] = (
         ("google",),
         _CREDIT_FIX,
     ),
+    # One request that is over the minute's allowance by itself: no waiting makes it smaller.
+    Rule(
+        "too_long",
+        "The prompt is larger than this {label} account may send in a minute.",
+        False,
+        True,
+        (413, 429),
+        ("request too large for",),
+        fix="Shorten the prompt, or choose another model.",
+        fault=Fault.AUTHOR,
+    ),
     Rule(
         "bad_key",
         _KEY,
@@ -135,6 +155,24 @@ TABLE: Final[tuple[Rule, ...]] = (
             "invalid_api_key",
             "incorrect api key",
             "authentication_error",
+        ),
+        fix=_KEY_FIX,
+        fault=Fault.AUTHOR,
+    ),
+    # What a key or a project may not do is sometimes said in the words of the content rules.
+    Rule(
+        "no_permission",
+        "The key may not do this at {label}.",
+        False,
+        True,
+        (400, 403),
+        (
+            "service_blocked",
+            "referrer_blocked",
+            "ip_address_blocked",
+            "service_disabled",
+            "reported as leaked",
+            "organization must be verified",
         ),
         fix=_KEY_FIX,
         fault=Fault.AUTHOR,
@@ -169,6 +207,8 @@ TABLE: Final[tuple[Rule, ...]] = (
             "content management policy",
             "safety",
             "prohibited_content",
+            "usage policy",
+            "usage policies",
             "blocked",
         ),
         fix="Change the prompt or the text it is given.",
@@ -198,6 +238,16 @@ TABLE: Final[tuple[Rule, ...]] = (
         fix=_MODEL_FIX,
         fault=Fault.AUTHOR,
     ),
+    Rule(
+        "out_of_memory",
+        "{label} has not enough memory for {model}.",
+        False,
+        True,
+        (500, 503),
+        ("requires more system memory", "out of memory"),
+        fix="Choose a smaller model, or give the server more memory.",
+    ),
+    Rule("overloaded", "{label} is still loading the model.", True, True, (500, 503), ("loading model",)),
     # Servers of the OpenAI kind sometimes put an overload in a status that says otherwise.
     Rule("overloaded", "{label} is overloaded.", True, True, words=("overloaded_error", "engine_overloaded")),
     # --- by status ---
@@ -253,6 +303,8 @@ def error_from_answer(
     """The error for a vendor's answer: `status` None for an error inside a stream; `body` parsed JSON or text."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
     low = text.lower()
+    if status is None:
+        status = _status_inside(body)
     rule = next((rule for rule in TABLE if rule.matches(provider, status, low)), _LAST)
     if rule is _LAST and status is not None and 300 <= status < 500:
         rule = Rule("bad_request", _BAD, False, False, fault=Fault.AUTHOR)
@@ -270,8 +322,37 @@ def error_from_answer(
     )
 
 
+def _status_inside(body: object) -> int | None:
+    """The status that an error inside a stream carries itself (Google's and the routers' `code`)."""
+    found: object = body[0] if isinstance(body, list) and body else body
+    if isinstance(found, dict):
+        found = found.get("error", found)
+    code = found.get("code") if isinstance(found, dict) else None
+    try:
+        number = int(str(code))
+    except ValueError:
+        return None
+    return number if 400 <= number < 600 else None
+
+
+_IN_WORDS: Final = re.compile(
+    r"(?:try again|retry|retry after|available) (?:in|after) (?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?) ?(ms|s)(?:ec\w*)?\b)?",
+    re.IGNORECASE,
+)
+
+
+def _wait_in_words(text: str) -> float | None:
+    """“Please try again in 6m0.5s”, “in 120ms”, “retry after 6 seconds”: only the body says it there."""
+    found = _IN_WORDS.search(text)
+    if found is None or not any(found.group(1, 2, 3)):
+        return None
+    hours, minutes, last, unit = found.groups()
+    seconds = float(last or 0) / (1_000 if unit and unit.lower() == "ms" else 1)
+    return int(hours or 0) * 3_600 + int(minutes or 0) * 60 + seconds
+
+
 def wait_asked_for(headers: Mapping[str, str], body: object, *, now: datetime | None = None) -> float | None:
-    """Seconds to wait: `Retry-After` (seconds or a date), `retry-after-ms`, or Google's `retryDelay` in the body."""
+    """Seconds to wait: `Retry-After` (seconds or a date), `retry-after-ms`, Google's `retryDelay`, or words in the body."""
     lowered = {name.lower(): value for name, value in headers.items()}
     milliseconds = _number(lowered.get("retry-after-ms", ""))
     if milliseconds is not None:
@@ -290,7 +371,7 @@ def wait_asked_for(headers: Mapping[str, str], body: object, *, now: datetime | 
             return max(0.0, (at - (now or utc_now())).total_seconds())
     text = body if isinstance(body, str) else json.dumps(body, default=str)
     found = re.search(r'"retryDelay"\s*:\s*"(\d+(?:\.\d+)?)s"', text)
-    return float(found.group(1)) if found else None
+    return float(found.group(1)) if found else _wait_in_words(text)
 
 
 def _number(text: str) -> float | None:

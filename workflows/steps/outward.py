@@ -15,7 +15,7 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.errors import wait_asked_for
 from workflows.steps.base import DeliveryStatus, NoEffect, OnUnknown, Receipt, StepContext, StepError
 from workflows.steps.fields import ChoiceField, MappingField, NumberField
-from workflows.steps.values import as_step_error, text_of, text_scope, value_of
+from workflows.steps.values import as_step_error, text_of, text_scope, usable, value_of
 
 if TYPE_CHECKING:
     from workflows.lib.safe_http import OutboundError, OutboundRequest, OutboundResponse
@@ -201,7 +201,7 @@ async def call(request: OutboundRequest) -> OutboundResponse:
 def status_error(response: OutboundResponse, *, target: str, expected: str = "") -> StepError:
     """The fault for a status that is not wanted: what it means, and whether trying again can help (D13)."""
     status = response.status
-    text = response.text()
+    text = usable(response.text())
     wait = wait_asked_for(dict(response.headers), text)
     retryable = status in _PASSING or 500 <= status <= 599
     kind = (
@@ -262,12 +262,12 @@ def place_of(url: str) -> str:
 def receipt_of(response: OutboundResponse) -> JSONObject:
     """What the ledger keeps of an answer: enough to go on with it after a crash, if it is not too long."""
     text = response.text()
-    whole = len(text) <= _RECEIPT_CHARS and "\x00" not in text and "\ufffd" not in text
+    whole = len(text) <= _RECEIPT_CHARS and usable(text) == text and "\ufffd" not in text
     return {
         "status": response.status,
         "url": response.url,
         "headers": shown_headers(response),
-        "body": text[:_RECEIPT_CHARS].replace("\x00", ""),
+        "body": usable(text[:_RECEIPT_CHARS]),
         "whole": whole,
     }
 

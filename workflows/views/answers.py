@@ -113,10 +113,12 @@ def perform(
             raise
         return refuse(request, workflow, error, close_key)
     key = open_key(edit) if callable(open_key) else open_key
+    # A path that went with the edit is said at once: the checks tell only what is wrong, not what is gone.
+    lost = [problem.message for problem in edit.effects.problems if problem.code == "lost_path"]
     return answer_list(
         request,
         workflow,
-        edit.effects.message,
+        " ".join([edit.effects.message, *lost[:2]]),
         open_key=key,
         close_key=close_key,
         focus=focus,

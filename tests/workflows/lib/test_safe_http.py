@@ -307,6 +307,13 @@ def test_a_whole_answer_is_read_with_its_charset(server: Outside):
     assert call(server).text() == "é"
 
 
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "idna", "rot13", "utf-16-le-x", "hex"])
+def test_a_codec_that_is_no_charset_of_the_web_is_not_used(server: Outside, charset: str):
+    body = b"a\\ud800 +AGE-"
+    server.answer("/", Answer(headers={"Content-Type": f"text/plain; charset={charset}"}, body=body))
+    assert call(server).text() == body.decode()
+
+
 @pytest.mark.parametrize("said", [True, False])
 def test_an_answer_over_the_size_limit_is_not_read(server: Outside, said: bool):
     body = b"x" * 200_000

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.workflows.providers.vendor_errors import CASES
 from workflows.providers.errors import TABLE, error_from_answer, wait_asked_for
 
 GOOGLE_MINUTE = [
@@ -127,3 +128,40 @@ def test_the_vendors_own_words_are_kept_and_bounded():
     long = error_from_answer(provider="x", label="X", model="m", status=500, body="y" * 100_000)
     assert long.detail is not None
     assert len(long.detail) == 2_000
+
+
+@pytest.mark.parametrize(
+    ("vendor", "status", "body", "code", "retryable", "fallback"),
+    [case[1:] for case in CASES],
+    ids=[f"{case[1]}: {case[0]}" for case in CASES],
+)
+@pytest.mark.parametrize("unwrapped", [False, True], ids=["whole", "as the client hands it on"])
+def test_each_vendors_own_shape_has_its_meaning(vendor, status, body, code, retryable, fallback, unwrapped):
+    # The client takes what stands under "error" out of an object, and leaves a list as it is.
+    if unwrapped and isinstance(body, dict):
+        body = body.get("error", body)
+    error = error_from_answer(provider=vendor, label="Vendor", model="m-1", status=status, body=body)
+    assert (error.code, error.retryable, error.fallback) == (code, retryable, fallback)
+    assert error.message.endswith(".")
+    assert error.detail
+    assert error.retryable or error.retry_after_s is None
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please try again in 20s.", 20),
+        ("Please try again in 1.402s. Visit the site.", 1.402),
+        ("Please try again in 120ms.", 0.12),
+        ("Please try again in 6m0s.", 360),
+        ("Please try again in 1h2m3.5s.", 3_723.5),
+        ("Please try again in 7m12s", 432),
+        ("Please retry after 6 seconds.", 6),
+        ("Please retry in 34.07s.", 34.07),
+        ("Please try again later.", None),
+        ("Please try again in a moment.", None),
+    ],
+)
+def test_a_wait_that_only_the_body_says_is_read(words, seconds):
+    assert wait_asked_for({}, {"error": {"message": words}}) == seconds
+    assert wait_asked_for({"Retry-After": "3"}, {"error": {"message": words}}) == 3

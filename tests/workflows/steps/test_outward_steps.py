@@ -203,6 +203,12 @@ def test_only_what_may_pass_is_tried_again(server: Outside, status: int, retryab
     assert error.info.detail == "why not"
 
 
+def test_the_words_of_a_refusal_can_be_stored(server: Outside):
+    server.answer("/", Answer(500, body=b"a\0b"))
+    error = fault("http_request", {"method": "POST", "url": f"{server.url}/"})
+    assert error.info.detail == "ab"
+
+
 def test_other_statuses_may_be_good(server: Outside):
     server.answer("/", Answer(404, json={"found": False}))
     outcome = run("http_request", {"url": f"{server.url}/", "expected": "200-299, 404"})

@@ -405,6 +405,14 @@ def test_deleting_names_who_uses_it_and_joins_the_paths(world: World):
     assert not Step.objects.filter(workflow=workflow, key="brief").exists()
 
 
+def test_a_path_that_goes_with_an_edit_is_said(world: World):
+    workflow = draft(world, BRANCHES)
+    response = post(world, workflow, "steps/worth/delete/")
+    assert "“Add to the list” was reached from “Worth a call?” by “false”; that path is gone." in toast(
+        response
+    )
+
+
 def test_a_copy_of_a_step_is_opened(world: World):
     workflow = draft(world)
     response = post(world, workflow, "steps/two/duplicate/")
