@@ -5,25 +5,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0004_items'),
+        ("runs", "0004_items"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='run',
-            name='depth',
-            field=models.PositiveIntegerField(default=0, help_text='How many runs stand above this one.'),
+            model_name="run",
+            name="depth",
+            field=models.PositiveIntegerField(default=0, help_text="How many runs stand above this one."),
         ),
         migrations.AddField(
-            model_name='run',
-            name='parent',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='children', to='runs.run'),
+            model_name="run",
+            name="parent",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="children",
+                to="runs.run",
+            ),
         ),
         migrations.AddField(
-            model_name='run',
-            name='parent_step',
-            field=models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='child_run', to='runs.steprun'),
+            model_name="run",
+            name="parent_step",
+            field=models.OneToOneField(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="child_run",
+                to="runs.steprun",
+            ),
         ),
     ]

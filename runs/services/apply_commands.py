@@ -900,8 +900,25 @@ class Applier:
                 run["error"] = self._why_failed(command)
                 self.t.writes.append(self._hold_gates)
                 self.event(EventType.RUN_FAILED, None, run["error"])
+                self._answer_failure(run["error"])
         self.event(EventType.DONE, None, {"status": str(command.status)})
         self.t.writes.append(lambda: tell_parent(self.run))
+
+    def _answer_failure(self, error: JSONObject) -> None:
+        """Start the workflow that the settings name for failures, with what went wrong; it never answers itself."""
+        wanted = self.loaded.prepared.definition.settings.get("error_workflow")
+        if not wanted or self.run.trigger_type == "failure":
+            return
+        facts = {"id": str(self.run.pk), "number": self.run.number, "workflow": self.run.workflow.name}
+        try:
+            child = Child(self.run, str(wanted), {"error": error, "run": facts, "input": self.run.input})
+        except CannotStart as refused:
+            message = f"The workflow for failures was not started: {refused}"
+            self.event(
+                EventType.ERROR, None, {"code": refused.info.code, "message": message, "continues": True}
+            )
+            return
+        self.t.writes.append(child.write_for_failure)
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
         if command.failure is Failure.OUT_OF_TIME:

@@ -61,8 +61,14 @@ class Child:
 
     def write(self, step_run: UUID) -> None:
         """Create the run; a step that was interrupted between two tries finds the one that it has."""
-        if Run.objects.filter(parent_step_id=step_run).exists():
-            return
+        if not Run.objects.filter(parent_step_id=step_run).exists():
+            self._create("run", step_run)
+
+    def write_for_failure(self) -> None:
+        """Create the run as the workflow's answer to a failure: nobody waits for it."""
+        self._create("failure", None)
+
+    def _create(self, trigger_type: str, step_run: UUID | None) -> None:
         parent = self.parent
         actor = Actor(tenant=parent.tenant, role=Role.OWNER, user=parent.started_by, api_key=parent.api_key)
         run = create_run(
@@ -73,7 +79,7 @@ class Child:
             variables={},
             test=parent.kind == Run.Kind.TEST,
             yolo=self.yolo,
-            trigger_type="run",
+            trigger_type=trigger_type,
             trigger_data={"run": str(parent.pk), "number": parent.number},
             steps_total=self.steps_total,
             parent=parent,

@@ -37,7 +37,9 @@ def gate() -> Definition:
 
 
 def test_the_output_of_the_other_run_is_the_output_of_the_step(world: World) -> None:
-    other(world, definition_of([node("x", config={"mode": "template", "template": "hello {{ input.name }}"})]))
+    other(
+        world, definition_of([node("x", config={"mode": "template", "template": "hello {{ input.name }}"})])
+    )
     definition = definition_of([calls(input={"name": "{{ input.who }}"}), node("after")], "s>after")
     run = driven(started(world.bob, definition, {"who": "Ana"}))
     assert run.status == RunStatus.RUNNING
@@ -62,7 +64,9 @@ def test_a_failed_child_fails_its_step_and_says_why(world: World) -> None:
 
 
 def test_a_retry_starts_a_new_child(world: World) -> None:
-    workflow = other(world, definition_of([node("x", config={"mode": "expression", "expression": "input.n + 1"})]))
+    workflow = other(
+        world, definition_of([node("x", config={"mode": "expression", "expression": "input.n + 1"})])
+    )
     run = driven(started(world.bob, definition_of([calls()]), {"m": 1}))
     driven(child_of(run))
     driven(run)
@@ -137,3 +141,27 @@ def test_what_cannot_be_started_names_the_workflow(world: World) -> None:
     stranger = version_of(world.charlie, gate()).workflow
     run = driven(started(world.bob, definition_of([calls(workflow=str(stranger.pk))]), {"a": 1}))
     assert run.status == RunStatus.FAILED
+
+
+def test_a_failure_starts_the_workflow_for_failures_once_each_time(world: World) -> None:
+    other(
+        world,
+        definition_of([node("x", config={"mode": "template", "template": "{{ input.error.message }}"})]),
+        "Alarm",
+    )
+    broken = node("b", config={"mode": "expression", "expression": "input.missing + 1"})
+    definition = definition_of([broken], settings={"error_workflow": "Alarm"})
+    run = driven(started(world.bob, definition, {"a": 1}))
+    assert run.status == RunStatus.FAILED
+    alarm = driven(child_of(run))
+    assert (alarm.status, alarm.trigger_type) == (RunStatus.COMPLETED, "failure")
+    assert "missing" in alarm.output["content"]
+    driven(retry_run(run=run, actor=world.bob))
+    assert Run.objects.filter(parent=run).count() == 2
+
+
+def test_a_workflow_for_failures_that_is_not_there_is_said(world: World) -> None:
+    broken = node("b", config={"mode": "expression", "expression": "input.missing + 1"})
+    run = driven(started(world.bob, definition_of([broken], settings={"error_workflow": "Nope"}), {"a": 1}))
+    assert run.status == RunStatus.FAILED
+    assert any("Nope" in event.data.get("message", "") for event in run.events.filter(type="error"))
