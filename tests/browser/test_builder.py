@@ -35,6 +35,8 @@ def builder(page: Page, cookies: list[Any]) -> Page:
     page.goto("/workflows/")
     page.get_by_role("button", name="New workflow", exact=True).click()
     expect(page.get_by_role("heading", name="What should happen first?")).to_be_visible()
+    # Before its scripts have run, a press goes the way without script.
+    page.wait_for_load_state("load")
     return page
 
 
