@@ -285,6 +285,7 @@ ROUTES: dict[str, Route] = {
     "workflows:version_restore": thing(a_version, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
+    "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
