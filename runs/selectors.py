@@ -5,17 +5,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Avg, CharField, Count, F, Q, QuerySet, Window
+from django.db.models import Avg, CharField, Count, F, Q, QuerySet, Sum, Window
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, RowNumber, Substr
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Event, Review, Run, StepRun
+from runs.models import Attempt, Event, Review, Run, StepRun
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -174,11 +174,18 @@ def workflow_figures(tenant: Tenant, workflows: Iterable[Any], since: datetime) 
 
 
 def step_runs_of(run: Run) -> QuerySet[StepRun]:
-    """The run's step rows without their outputs, but with the first words of each."""
+    """The run's step rows outside of containers, without their outputs, but with the first words of each.
+
+    `held_concurrency` and `held_more` are what an open container keeps of its rules.
+    """
     return (
-        StepRun.objects.filter(run=run, tenant_id=run.tenant_id)
+        StepRun.objects.filter(run=run, tenant_id=run.tenant_id, scope="")
         .defer("output", "held", "variables")
-        .annotate(excerpt=Substr(KeyTextTransform("content", "output"), 1, EXCERPT_CHARS))
+        .annotate(
+            excerpt=Substr(KeyTextTransform("content", "output"), 1, EXCERPT_CHARS),
+            held_concurrency=KeyTextTransform("concurrency", "held"),
+            held_more=KeyTextTransform("more", "held"),
+        )
         .order_by("round", "created_at")
     )
 
@@ -199,6 +206,35 @@ def strips_of(runs: Sequence[Run]) -> dict[uuid.UUID, dict[str, StepRun]]:
     for row in rows:
         found[row.run_id][row.step_key] = row
     return found
+
+
+# --- money ---------------------------------------------------------------------------------------
+
+
+def month_of(moment: datetime) -> datetime:
+    """When the calendar month (UTC) of a moment began: budgets count from there."""
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def spent_in_month(tenant_id: uuid.UUID, moment: datetime) -> Decimal:
+    """US dollars that the tenant's runs, started in the month of this moment, have spent so far; tests count too."""
+    spent = Run.objects.filter(tenant_id=tenant_id, created_at__gte=month_of(moment)).aggregate(
+        all=Sum("cost")
+    )
+    return spent["all"] or Decimal(0)
+
+
+def spent_by_provider(tenant: Tenant, moment: datetime) -> dict[str, Decimal]:
+    """The same by provider, as far as attempts say it; one query."""
+    rows = (
+        Attempt.objects.for_tenant(tenant)
+        .filter(run__created_at__gte=month_of(moment))
+        .exclude(provider="")
+        .values("provider")
+        .annotate(all=Sum("cost"))
+        .order_by()
+    )
+    return {row["provider"]: row["all"] or Decimal(0) for row in rows}
 
 
 # --- reviews -------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from workflows.views import accounts, builder, builder_steps, people, versions, workflows
+from workflows.views import accounts, builder, builder_steps, connections, people, versions, workflows
 
 account_pages: list[URLPattern | URLResolver] = [
     path("sign-in/", accounts.sign_in, name="sign_in"),
@@ -48,6 +48,14 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("team/members/<int:pk>/role/", people.member_role, name="member_role"),
     path("team/members/<int:pk>/remove/", people.member_remove, name="member_remove"),
     path("team/invitations/<str:pk>/withdraw/", people.invitation_withdraw, name="invitation_withdraw"),
+    path("connections/", connections.index, name="connections"),
+    path("connections/new/", connections.create, name="connection_new"),
+    path("connections/models/", connections.models, name="connection_models"),
+    path("connections/budget/", connections.budget, name="connection_budget"),
+    path("connections/<str:pk>/", connections.change, name="connection"),
+    path("connections/<str:pk>/check/", connections.check, name="connection_check"),
+    path("connections/<str:pk>/switch/", connections.switch, name="connection_switch"),
+    path("connections/<str:pk>/remove/", connections.delete, name="connection_delete"),
     path("api-keys/", people.api_keys, name="api_keys"),
     path("api-keys/<str:pk>/revoke/", people.api_key_revoke, name="api_key_revoke"),
 ]

@@ -55,6 +55,7 @@ async def test_our_own_page_connects():
         [(b"host", b"evil.example"), (b"origin", b"http://evil.example")],
     ],
 )
+@pytest.mark.django_db  # the refusing consumer tidies the connections of its thread, wherever they came from
 async def test_any_other_page_is_refused(headers: list[tuple[bytes, bytes]]):
     assert not await connects(headers)
 

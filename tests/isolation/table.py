@@ -25,6 +25,7 @@ from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.services.create_workflow import create_workflow
+from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
 from workflows.tenancy.roles import Permission
@@ -115,6 +116,18 @@ def an_invitation(world: World) -> dict[str, Any]:
 
 def an_api_key(world: World) -> dict[str, Any]:
     return {"pk": create_key(actor=world.alice, name="Canary key", role="viewer")[0].pk}
+
+
+def a_provider_account(world: World) -> dict[str, Any]:
+    # An inner address, which is refused before anything is sent: a check stays in the house.
+    made = create_account(
+        actor=world.alice,
+        provider="openai",
+        name="Canary of Marlowe",
+        key="sk-canary",
+        base_url="http://127.0.0.1:9/v1",
+    )
+    return {"pk": made.pk}
 
 
 def a_run(world: World) -> dict[str, Any]:
@@ -233,6 +246,16 @@ ROUTES: dict[str, Route] = {
     "workflows:member_role": thing(a_member, POST=PEOPLE, sample={"role": "viewer"}),
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
+    "workflows:connections": page(GET=KEYS),
+    "workflows:connection_new": page(
+        GET=KEYS, POST=KEYS, sample={"provider": "openai", "name": "Ours", "key": "sk-1"}
+    ),
+    "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
+    "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
+    "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_check": thing(a_provider_account, POST=KEYS),
+    "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
+    "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
     # --- workflows and the builder
@@ -262,6 +285,7 @@ ROUTES: dict[str, Route] = {
     "workflows:version_restore": thing(a_version, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
+    "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),

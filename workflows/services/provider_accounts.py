@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -27,7 +28,7 @@ from workflows.providers.models import BadModel, is_default, parse_model
 from workflows.services.provider_gates import the_gates
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
-from workflows.tenancy.models import ProviderAccount, Tenant
+from workflows.tenancy.models import BudgetPolicy, ProviderAccount, Tenant
 from workflows.tenancy.roles import Permission
 
 # A driver asks at every start of a step; a changed account is heard of within this time.
@@ -264,6 +265,34 @@ def set_tenant_models(*, actor: Actor, default_model: str, fallback: list[str]) 
             audit.record(actor, "changed", tenant, before=old, after=new)
     tenant.refresh_from_db()
     return tenant
+
+
+def set_tenant_budget(*, actor: Actor, monthly_budget_usd: Decimal | None, budget_policy: str) -> Tenant:
+    """What all runs of a calendar month (UTC) may spend, and what happens to a run then; None = no limit."""
+    actor.require(Permission.MANAGE_KEYS)
+    if budget_policy not in BudgetPolicy.values:
+        raise Invalid(f"There is no policy “{budget_policy}”.")
+    if monthly_budget_usd is not None and monthly_budget_usd < 0:
+        raise Invalid("A budget is not below 0.")
+    tenant = actor.tenant
+    before: JSONObject = {
+        "monthly_budget_usd": _said(tenant.monthly_budget_usd),
+        "policy": tenant.budget_policy,
+    }
+    after: JSONObject = {"monthly_budget_usd": _said(monthly_budget_usd), "policy": budget_policy}
+    with transaction.atomic():
+        Tenant.objects.filter(pk=tenant.pk).update(
+            monthly_budget_usd=monthly_budget_usd, budget_policy=budget_policy
+        )
+        old, new = audit.changes(before, after)
+        if new:
+            audit.record(actor, "changed", tenant, before=old, after=new)
+    tenant.refresh_from_db()
+    return tenant
+
+
+def _said(amount: Decimal | None) -> str | None:
+    return None if amount is None else f"{amount:.2f}"
 
 
 def _model_problems(texts: list[str], field: str) -> list[Problem]:
