@@ -160,12 +160,16 @@ def _input(
     if row.started_at is None:
         return None
     live = frozenset(row.inputs or ())
-    sources = dict.fromkeys(edge.source for edge in version.graph.incoming(row.step_key) if edge.id in live)
     arrived: JSONObject = {}
-    for source in sources:
-        before = _at_the_time(by_place.get((source, row.scope), ()), row)
+    for edge in version.graph.incoming(row.step_key):
+        if edge.id not in live:
+            continue
+        before = _at_the_time(by_place.get((edge.source, row.scope), ()), row)
         if before is not None:
-            arrived[before.label] = values.of(run.pk, before.output)
+            output = values.of(run.pk, before.output)
+            source = version.step(edge.source)
+            given = version.type_of(source).along(source.config, output, edge.port)
+            arrived[before.label if given is output else edge.port] = given
     if not arrived:
         return values.of(run.pk, run.input)
     return next(iter(arrived.values())) if len(arrived) == 1 else arrived

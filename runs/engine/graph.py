@@ -8,7 +8,7 @@ from functools import cached_property
 
 from workflows.definition.bypass import bypass_disabled
 from workflows.definition.graph import DEFAULT_PORT, Definition, EdgeDef, JoinKind, Losers, StepDef
-from workflows.definition.types import TypeCatalog, main_port
+from workflows.definition.types import ALL_PORTS, PARALLEL, TypeCatalog, main_port
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,13 @@ def compile_graph(definition: Definition, catalog: TypeCatalog) -> Graph:
         dead=bypassed.dead,
         passed=bypassed.passed,
         order=_topological(rest),
-        main_ports={step.key: main_port(step, catalog) or DEFAULT_PORT for step in rest.steps},
+        main_ports={step.key: _way_out(step, catalog) for step in rest.steps},
     )
+
+
+def _way_out(step: StepDef, catalog: TypeCatalog) -> str:
+    """The port by which a step leaves that does not say by which."""
+    return ALL_PORTS if step.type == PARALLEL else main_port(step, catalog) or DEFAULT_PORT
 
 
 def _with_own_bodies(definition: Definition, catalog: TypeCatalog) -> Definition:

@@ -11,6 +11,7 @@ from runs.engine.graph import Graph
 from runs.engine.state import StepState
 from runs.engine.statuses import StepStatus
 from workflows.definition.graph import EdgeDef, JoinKind
+from workflows.definition.types import leaves_by
 
 Lookup: TypeAlias = Callable[[str], StepState | None]
 
@@ -42,7 +43,7 @@ def edge_state(edge: EdgeDef, source: StepState | None, *, left_behind: bool = F
         return EdgeState.UNDECIDED
     match source.status:
         case StepStatus.COMPLETED | StepStatus.FAILED if source.port is not None:
-            live = source.port == edge.port and source.edges.get(edge.id, edge.condition is None)
+            live = leaves_by(source.port, edge.port) and source.edges.get(edge.id, edge.condition is None)
             return EdgeState.LIVE if live else EdgeState.DEAD
         case StepStatus.FAILED:
             return EdgeState.DEAD if left_behind else EdgeState.UNDECIDED

@@ -38,6 +38,7 @@ from runs.services.transition import Transition
 from runs.services.values import BadValue, checked_output, error_json, stored, whole
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import ONCE, RetryPolicy
+from workflows.definition.types import leaves_by
 from workflows.expressions.errors import ExpressionError
 from workflows.expressions.language import compile_expression, evaluate_bool
 from workflows.lib.errors import ErrorInfo, Fault
@@ -220,7 +221,9 @@ class Applier:
 
     def _conditions(self, step: StepState, port: str, definition: StepDef) -> dict[str, bool]:
         """What the conditions of the paths on this port say now. A condition that cannot be told fails the step."""
-        conditional = [edge for edge in self.graph.outgoing(step.key) if edge.condition and edge.port == port]
+        conditional = [
+            edge for edge in self.graph.outgoing(step.key) if edge.condition and leaves_by(port, edge.port)
+        ]
         if not conditional:
             return {}
         needs = (*self.loaded.prepared.condition_needs(step.key), step.key)
@@ -312,7 +315,9 @@ class Applier:
         output: JSONObject | None,
     ) -> None:
         edges = {
-            edge.id: True for edge in self.graph.outgoing(step.key) if edge.condition and edge.port == port
+            edge.id: True
+            for edge in self.graph.outgoing(step.key)
+            if edge.condition and leaves_by(port, edge.port)
         }
         self.t.put(
             self.state,

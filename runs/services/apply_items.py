@@ -22,6 +22,7 @@ from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
 from workflows.lib.limits import ITEMS_PER_STEP
 from workflows.steps.base import NewItem, OpenItems, RunFacts, StepContext
+from workflows.steps.item_lists import heading_of
 
 if TYPE_CHECKING:
     from runs.services.apply_commands import Applier
@@ -42,6 +43,7 @@ class ItemsApplier:
         self.now = applier.now
         # What ended in this very transition is not in the database yet when the container closes.
         self.ended: dict[ItemPlace, dict[str, Any]] = {}
+        self.headings: dict[ItemPlace, str] = {}
 
     # --- opening ---------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class ItemsApplier:
             blob.value, kept = item.value, boxed
             self.t.blobs.append(blob)
         self.loaded.keep_value(ItemPlace(step.place, index), item.value)
-        heading = " ".join((item.heading or _first_line(item.value)).split())[:_HEADING]
+        heading = " ".join((item.heading or heading_of(item.value)).split())[:_HEADING]
         self.t.item_inserts.append(
             {
                 "id": row,
@@ -154,7 +156,12 @@ class ItemsApplier:
                 found[leaf.label] = output
         if not found:
             return self.loaded.value_of_item(place)
-        return next(iter(found.values())) if len(found) == 1 else found
+        if len(found) > 1:
+            return found
+        result = next(iter(found.values()))
+        if opened.keeps_headings and "heading" not in result and (heading := self._heading(place)):
+            return {**result, "heading": heading}
+        return result
 
     def _spent(self, place: ItemPlace) -> dict[str, Any]:
         """Tokens, cost and provider of everything done for an item, what this very transition writes included."""
@@ -189,6 +196,11 @@ class ItemsApplier:
         self.applier.event(EventType.FAN_OUT_PROGRESS, container, data)
 
     def _heading(self, place: ItemPlace) -> str:
+        if place not in self.headings:
+            self.headings[place] = self._stored_heading(place)
+        return self.headings[place]
+
+    def _stored_heading(self, place: ItemPlace) -> str:
         row = self._state_of(place).row
         for values in self.t.item_inserts:
             if values["id"] == row:
@@ -362,19 +374,6 @@ class ItemsApplier:
 
 def _moves_items(old: Any, new: Any) -> None:
     Item.objects.filter(step_run_id=old).update(step_run_id=new)
-
-
-def _first_line(value: Any) -> str:
-    """The heading of an item that has none: its heading, title, name or description, else its first line (07 §2)."""
-    if isinstance(value, dict):
-        for name in ("heading", "title", "name", "description"):
-            if isinstance(value.get(name), str) and value[name].strip():
-                return str(value[name])
-    try:
-        text = as_text(value)
-    except ValueError:
-        return ""
-    return next((line.strip().lstrip("#-*0123456789. ") for line in text.splitlines() if line.strip()), "")
 
 
 def _joined(rows: list[dict[str, Any]], results: list[Any]) -> str:

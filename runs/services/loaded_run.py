@@ -16,7 +16,7 @@ from runs.models import Item, Mail, Review, Run, StepRun
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
-from workflows.definition.graph import StepDef
+from workflows.definition.graph import EdgeDef, StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
@@ -214,11 +214,27 @@ class LoadedRun:
 
     def arrived(self, place: Place, inputs: tuple[str, ...]) -> tuple[tuple[str, JSONObject], ...]:
         """(label, output) of each live predecessor, in the order of the paths. `inputs` are the live edges' ids."""
-        sources = dict.fromkeys(edge.source for edge in self.graph.incoming(place.key) if edge.id in inputs)
-        found = (
-            (self.graph.step(source).label, self.output_of(Place(source, place.scope))) for source in sources
-        )
-        return tuple((label, output) for label, output in found if output is not None)
+        found: dict[str, dict[str, JSONObject]] = {}
+        for edge in self.graph.incoming(place.key):
+            if edge.id in inputs and (output := self._along(edge, place.scope)) is not None:
+                found.setdefault(edge.source, {})[edge.port] = output
+        arrived: list[tuple[str, JSONObject]] = []
+        for source, by_port in found.items():
+            outputs = list(by_port.values())
+            if all(output is outputs[0] for output in outputs):
+                arrived.append((self.graph.step(source).label, outputs[0]))
+            else:
+                # Branches with inputs of their own that meet at once are told apart by their names.
+                arrived.extend(by_port.items())
+        return tuple(arrived)
+
+    def _along(self, edge: EdgeDef, scope: str) -> JSONObject | None:
+        """What comes along a path: its source's output, or what its source gives to this way out."""
+        output = self.output_of(Place(edge.source, scope))
+        if output is None:
+            return None
+        source = self.graph.step(edge.source)
+        return self.prepared.type_of(source).along(source.config, output, edge.port)
 
     def scope_for(
         self, place: Place, needs: tuple[str, ...], inputs: tuple[str, ...], *, item: ItemPlace | None = None
@@ -240,7 +256,7 @@ class LoadedRun:
             elif where is not None and (reason := self._why_nothing(where)) is not None:
                 skipped[label] = reason
         named = {
-            edge.target_input: self.output_of(Place(edge.source, place.scope))
+            edge.target_input: self._along(edge, place.scope)
             for edge in self.graph.incoming(place.key)
             if edge.target_input and edge.id in inputs
         }

@@ -14,12 +14,13 @@ from workflows.steps.base import OpenItems
 class Opened:
     """`passes_last`: the first steps of the body see the result of the item before as `previous`.
 
-    `result` is the expression of an item's result; empty: the last step's output.
+    `result` is the expression of an item's result; empty: the last step's output. `keeps_headings`: with its heading.
     """
 
     rules: ItemRules
     passes_last: bool = False
     result: str = ""
+    keeps_headings: bool = False
 
     @classmethod
     def by(cls, outcome: OpenItems) -> Self:
@@ -30,7 +31,7 @@ class Opened:
             in_order=outcome.in_order,
             more=outcome.more,
         )
-        return cls(rules, outcome.passes_last, outcome.result)
+        return cls(rules, outcome.passes_last, outcome.result, outcome.keeps_headings)
 
     def closed(self) -> Opened:
         """The same, with no further items to come."""
@@ -47,6 +48,7 @@ class Opened:
             "more": rules.more,
             "passes_last": self.passes_last,
             "result": self.result,
+            "keeps_headings": self.keeps_headings,
         }
 
     @classmethod
@@ -58,4 +60,4 @@ class Opened:
             in_order=data["in_order"],
             more=data["more"],
         )
-        return cls(rules, data["passes_last"], data["result"])
+        return cls(rules, data["passes_last"], data["result"], data.get("keeps_headings", False))

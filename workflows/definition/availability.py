@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from workflows.definition.bypass import Bypassed, bypass_disabled
 from workflows.definition.graph import ERROR_PORT, Definition, EdgeDef, JoinKind, StepDef
 from workflows.definition.ordering import list_order
-from workflows.definition.types import PARALLEL, TypeCatalog
+from workflows.definition.types import ALL_PORTS, PARALLEL, TypeCatalog
 
 # Facts that decide whether a step runs: "that step left by this port", "that path's condition held".
 _Fact: TypeAlias = tuple[str, str]
@@ -54,7 +54,7 @@ class Availability:
         self._before: dict[str, int] = {}
         self._needs: dict[str, _Facts] = {}
         self._ways: dict[str, tuple[_Facts, ...]] = {}
-        self._ports = {step.key: catalog.ports(step) for step in definition.steps}
+        self._ports = {step.key: _exits(step, catalog) for step in definition.steps}
         for step in list_order(definition, catalog):
             self._raw[step.key] = _union(
                 self._raw.get(edge.source, 0) | self._bit.get(edge.source, 0)
@@ -144,8 +144,9 @@ class Availability:
     def _facts(self, edge: EdgeDef) -> _Facts:
         facts: set[_Fact] = set()
         source = self.definition.by_key.get(edge.source)
-        if len(self._ports.get(edge.source, ())) > 1 and source is not None and source.type != PARALLEL:
-            facts.add((edge.source, edge.port))
+        if len(self._ports.get(edge.source, ())) > 1 and source is not None:
+            together = source.type == PARALLEL and edge.port != ERROR_PORT
+            facts.add((edge.source, ALL_PORTS if together else edge.port))
         if edge.condition is not None:
             facts.add((f"{edge.source}?{edge.condition}", ""))
         return frozenset(facts)
@@ -205,6 +206,14 @@ def availability_of(
 ) -> Availability:
     """The definition's Availability, built once for it."""
     return definition.work_out("availability", catalog, lambda: Availability(definition, catalog, bypassed))
+
+
+def _exits(step: StepDef, catalog: TypeCatalog) -> tuple[str, ...]:
+    """The ports of which a step takes one; a parallel takes all of its branches at once, as if they were one."""
+    ports = catalog.ports(step)
+    if step.type != PARALLEL:
+        return ports
+    return (ALL_PORTS, ERROR_PORT) if ERROR_PORT in ports else (ALL_PORTS,)
 
 
 def _union(sets: Iterator[int] | list[int]) -> int:

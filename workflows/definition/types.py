@@ -13,6 +13,8 @@ END: Final = "end"
 FAN_OUT: Final = "fan_out"
 # The only type that leaves by all of its ports at once.
 PARALLEL: Final = "parallel"
+# What such a step says it left by.
+ALL_PORTS: Final = "*"
 
 Rewrite: TypeAlias = Callable[[str], str]
 
@@ -77,6 +79,11 @@ class ModelCheck(Protocol):
     def __call__(self, step: StepDef, default_model: str | None, /) -> Iterable[Problem]:
         """Problems of this step's `provider:model`, or of the workflow's default where the step has none."""
         ...
+
+
+def leaves_by(left_by: str | None, port: str) -> bool:
+    """Whether a step that left by `left_by` has taken the path on `port`; every way out does not take in `error`."""
+    return port == left_by or (left_by == ALL_PORTS and port != ERROR_PORT)
 
 
 def main_port(step: StepDef, catalog: TypeCatalog) -> str | None:

@@ -191,7 +191,7 @@ def _by_kind(control: Control, value: JSONValue) -> Control:
                 {**entry, "options": ", ".join(entry.get("options", ()))} for entry in value or ()
             )
             return replace(control, entries=entries, choices=FORM_TYPES)
-        case "buttons":
+        case "buttons" | "branches":
             return replace(control, entries=tuple(value or ()))
         case "rows":
             return replace(
@@ -238,7 +238,7 @@ def _empty_entry(control: Control) -> Any:
             place = len(control.entries)
             view = condition_view({}, f"{control.id}-{place}", f"{control.name}__{place}")
             return {"name": "", "port": "", "condition": view}
-        case "form" | "buttons":
+        case "form" | "buttons" | "branches":
             return {}
     return ("", "")
 

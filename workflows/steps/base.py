@@ -118,7 +118,7 @@ class OpenItems:
     `tolerated` failed items (or `tolerated_percent` of all) leave the container whole; `needed` completed ones are
     enough (None: all). `in_order`: one after the other, also while one waits. `more`: the container is asked for the next item after the last one. `passes_last`: in the
     body `previous` of a first step is the result of the item before, not the item. `result` is the expression of an
-    item's result; empty: the last step's output.
+    item's result; empty: the last step's output. `keeps_headings`: an item's heading stands in its result.
     """
 
     items: tuple[NewItem, ...]
@@ -130,6 +130,7 @@ class OpenItems:
     more: bool = False
     passes_last: bool = False
     result: str = ""
+    keeps_headings: bool = False
     notes: str = ""
 
 
@@ -366,6 +367,10 @@ class StepType(ABC):
     def own_body(self, step: StepDef) -> StepDef | None:
         """For containers: the hidden step that the settings stand for (a prompt per item); None: a body of steps."""
         return None
+
+    def along(self, config: JSONObject, output: JSONObject, port: str) -> JSONObject:
+        """What the step at the end of a path on `port` is given of this step's output."""
+        return output
 
     def next_item(self, context: StepContext, index: int) -> NewItem | None:
         """For containers whose items come one by one: item number `index`, or None when there is none any more."""

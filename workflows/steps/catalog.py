@@ -83,7 +83,7 @@ class Catalog:
         return found is not None and found.is_container
 
     def has_own_body(self, step: StepDef) -> bool:
-        return self.is_container(step.type) and bool(step.config.get("prompt"))
+        return self.own_body(step) is not None
 
     def own_body(self, step: StepDef) -> StepDef | None:
         found = registry.find(step.type)

@@ -32,6 +32,7 @@ _KINDS: Final = {
     "categories": "categories",
     "form": "form fields",
     "buttons": "buttons",
+    "branches": "branches",
 }
 _INTRO: Final = """\
 # Step types

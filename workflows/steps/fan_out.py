@@ -116,29 +116,13 @@ class FanOutStep(StepType):
         return (("content", "string"), ("items", "array"), ("count", "number"), ("failed", "number"))
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
-        problems = []
-        for name in ("tolerated", "needed"):
-            text = step.config.get(name)
-            if text not in (None, "") and amount_of(str(text)) is None:
-                message = f"“{text}” is neither a number nor a share such as 10%."
-                problems.append(Problem("bad_value", message, field=name, fix="Write 3, or 10%."))
-        return tuple(problems)
+        return amount_problems(step, ("tolerated", "needed"))
 
     def own_body(self, step: StepDef) -> StepDef | None:
         """The prompt as a hidden step: one mechanism for prompts and bodies."""
         if not step.config.get("prompt"):
             return None
-        config = {name: step.config[name] for name in _PROMPT_SETTINGS if name in step.config}
-        return StepDef(
-            key=f"{step.key}-item",
-            type="llm",
-            label=f"{step.label} - item",
-            config=config,
-            parent=step.key,
-            retry=step.retry,
-            timeout_s=step.timeout_s,
-            generated=True,
-        )
+        return own_step(step, {name: step.config[name] for name in _PROMPT_SETTINGS if name in step.config})
 
     def execute(self, context: StepContext) -> Outcome:
         """The items with their headings; what happens to them is the engine's affair."""
@@ -157,8 +141,34 @@ class FanOutStep(StepType):
             tolerated_percent=percent,
             needed=_needed(config.get("needed"), len(items)),
             result=config.get("result") or "",
+            keeps_headings=bool(config.get("prompt")),
             notes=notes,
         )
+
+
+def own_step(step: StepDef, config: JSONObject) -> StepDef:
+    """The hidden step that asks a model once per item, with the container's own tries and time limit."""
+    return StepDef(
+        key=f"{step.key}-item",
+        type="llm",
+        label=f"{step.label} - item",
+        config=config,
+        parent=step.key,
+        retry=step.retry,
+        timeout_s=step.timeout_s,
+        generated=True,
+    )
+
+
+def amount_problems(step: StepDef, names: tuple[str, ...]) -> tuple[Problem, ...]:
+    """What is wrong with the settings that are a number or a share."""
+    problems = []
+    for name in names:
+        text = step.config.get(name)
+        if text not in (None, "") and amount_of(str(text)) is None:
+            message = f"“{text}” is neither a number nor a share such as 10%."
+            problems.append(Problem("bad_value", message, field=name, fix="Write 3, or 10%."))
+    return tuple(problems)
 
 
 def with_headings(context: StepContext, items: list[NewItem]) -> list[NewItem]:

@@ -39,6 +39,20 @@ def items_of(value: JSONValue, split: str = "auto") -> list[NewItem]:
     return _split(value if isinstance(value, str) else as_text(value), split)
 
 
+def heading_of(value: JSONValue) -> str:
+    """The heading of an item that has none: its heading, title, name or description, else its first line (07 §2)."""
+    if isinstance(value, dict):
+        for name in ("heading", "title", "name", "description"):
+            found = value.get(name)
+            if isinstance(found, str) and found.strip():
+                return found
+    try:
+        text = as_text(value)
+    except ValueError:
+        return ""
+    return next((line.strip().lstrip("#-*0123456789. ") for line in text.splitlines() if line.strip()), "")
+
+
 def _split(text: str, split: str) -> list[NewItem]:
     if not text.strip():
         return []

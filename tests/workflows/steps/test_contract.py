@@ -8,7 +8,7 @@ from django.http import QueryDict
 
 from tests.support.steps import FakeChat, execute
 from workflows.definition.graph import ErrorChoice, ErrorPolicy, StepDef
-from workflows.definition.types import TypeCatalog
+from workflows.definition.types import ALL_PORTS, PARALLEL, TypeCatalog
 from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 from workflows.steps import registry
 from workflows.steps.base import (
@@ -32,6 +32,7 @@ EXPECTED = {
     "start", "end", "llm", "clean_text", "summarize", "extract_keywords", "tag_category",
     "transform", "condition", "filter", "merge", "set_variable", "delay", "review",
     "extract", "classify", "parse", "validate", "http_request", "webhook", "email",
+    "fan_out", "loop", "parallel", "synthesis", "consistency_check", "implementation_prompts",
 }  # fmt: skip
 TEXT = (
     "The pump of the old well broke in March. The village asked three firms for a price. "
@@ -56,9 +57,14 @@ WORKING: dict[str, dict[str, Any]] = {
     "http_request": {"url": "https://example.com/{{input.text}}"},
     "webhook": {"url": "https://example.com/hook"},
     "email": {"to": "ann@example.com", "subject": "The well"},
+    "subworkflow": {"workflow": "Text pipeline"},
 }
 # What a model answers where not every answer will do.
-ANSWERS = {"extract": '{"firm": "Well & Sons"}', "classify": '{"category": "Water"}'}
+ANSWERS = {
+    "extract": '{"firm": "Well & Sons"}',
+    "classify": '{"category": "Water"}',
+    "consistency_check": '{"summary": "All agrees.", "findings": []}',
+}
 
 by_type = pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.name)
 
@@ -151,7 +157,8 @@ def test_its_ports_and_its_summary_hold_for_any_settings(kind: StepType):
         assert words.strip()
         assert "\n" not in words
         assert len(words) <= 160
-        waits = kind.uses_model(clean) or kind.is_outward
+        # A container's model is called by the steps inside, which have tries of their own.
+        waits = (kind.uses_model(clean) or kind.is_outward) and not kind.is_container
         assert kind.retry_policy(clean).max_attempts == (3 if waits else 1)
         assert kind.output_fields(clean)[0][0] == "content"
 
@@ -172,13 +179,15 @@ def test_its_output_is_an_object_with_a_content(kind: StepType, monkeypatch: pyt
         case ReviewRequest(content=content):
             assert check_output(content)["content"] == TEXT
     if isinstance(outcome, Completed) and kind.name != "end":
-        assert outcome.port in [port.name for port in kind.ports(WORKING.get(kind.name, {}))] + ["true"]
+        ports = [port.name for port in kind.ports(WORKING.get(kind.name, {}))]
+        assert outcome.port in [*ports, "true"] or (kind.name, outcome.port) == (PARALLEL, ALL_PORTS)
 
 
 @by_type
 def test_it_is_async_only_where_it_waits_for_the_network(kind: StepType):
     config, _ = clean_config(kind, WORKING.get(kind.name, {}))
-    assert (kind.kind(config) is ExecutionKind.ASYNC) == (kind.uses_model(config) or kind.is_outward)
+    waits = (kind.uses_model(config) or kind.is_outward) and not kind.is_container
+    assert (kind.kind(config) is ExecutionKind.ASYNC) == waits
 
 
 @pytest.mark.parametrize("name", ["clean_text", "summarize", "extract_keywords", "tag_category"])
