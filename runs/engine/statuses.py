@@ -94,6 +94,7 @@ class EventType(StrEnum):
     REVIEW_REQUESTED = "review_requested"
     REVIEW_DECIDED = "review_decided"
     VARIABLE_SET = "variable_set"
+    BUDGET = "budget"
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"
     RUN_CANCELLED = "run_cancelled"

@@ -69,6 +69,16 @@ class Run(models.Model):
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=8, default=0)
+    budget_extra = models.DecimalField(
+        max_digits=14, decimal_places=8, default=0, help_text="What people have allowed beyond the run's budget."
+    )
+    month_extra = models.DecimalField(
+        max_digits=14, decimal_places=8, default=0, help_text="The same beyond the tenant's month."
+    )
+    budget_told = models.PositiveSmallIntegerField(
+        default=0, help_text="Per cent of the run's budget that was last told."
+    )
+    month_told = models.PositiveSmallIntegerField(default=0)
     event_seq = models.PositiveBigIntegerField(default=0)
     mail_seq = models.PositiveBigIntegerField(default=0)
     wake_at = models.DateTimeField(null=True, blank=True)

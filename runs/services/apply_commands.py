@@ -926,6 +926,8 @@ class Applier:
         self.t.writes.append(child.write_for_failure)
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
+        if (over := self.loaded.purse.error()) is not None:
+            return error_json(over)
         if command.failure is Failure.OUT_OF_TIME:
             limit = self.loaded.prepared.definition.settings.get("max_run_time_s")
             message = f"The run took longer than {limit} s, the limit that the workflow sets."

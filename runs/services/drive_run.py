@@ -35,7 +35,7 @@ from runs.engine.planner import interrupted, plan, resting
 from runs.engine.scopes import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
-from runs.services import rows
+from runs.services import budget, rows
 from runs.services.apply_commands import Applier, GateTaken
 from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start
@@ -341,6 +341,8 @@ class Driver:
             apply.result(result)
         look = None if touched is None or mailed or self.recovering else touched | t.touched
         commands = plan(self.loaded.graph, self.state, now, look)
+        if budget.hold(self.loaded, t, commands, now):
+            commands = plan(self.loaded.graph, self.state, now, None)
         apply.commands(commands)
         opened = self._open(apply, commands)
         apply.totals()
@@ -631,7 +633,7 @@ class Driver:
             self.renewed = time.monotonic()
         where = f"id = %s AND lease_token = %s AND lease_until > {rows.database_now()}"
         parameters += [rows.uuid_value(self.run_id), self.token]
-        if starts:
+        if starts or "intent" in t.run:
             where += " AND intent = ''"
         if t.finishes and t.run["status"] != RunStatus.CANCELLED:
             # Mail that was acknowledged (a retry from a step) is read before the run ends.

@@ -13,6 +13,7 @@ from runs.engine.scopes import ItemPlace, Place, enclosing, item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
+from runs.services.budget import Purse
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
@@ -60,6 +61,7 @@ class LoadedRun:
         self.who: dict[str, str] = {}
         self.variables: JSONObject = {}
         self.cost = Decimal(run.cost)
+        self.purse = Purse()
         self.input_tokens = run.input_tokens
         self.output_tokens = run.output_tokens
         self.opened: dict[Place, Opened] = {}
