@@ -21,7 +21,7 @@ from workflows.steps.asking import (
 )
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import ChoiceField, NumberField, TemplateField, filled
-from workflows.steps.language import CHOICES, LANGUAGES, language_of, stop_words, words_of
+from workflows.steps.language import CHOICES, LANGUAGES, language_of, stemmer, stop_words, words_of
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, needed_text, plural
 
@@ -117,8 +117,11 @@ class ExtractKeywordsStep(StepType):
         )
         value = json_in(answer, schema, field="method")
         named = value["keywords"] if isinstance(value, dict) else []
-        standing = dict.fromkeys(spelled for word in named if (spelled := standing_in(word, text)))
-        if not standing:
+        language = language_of(text, setting["language"])
+        standing = [spelled for word in named if (spelled := standing_in(word, text))]
+        # The first spelling of each: "river" and "Rivers" say the same.
+        distinct = list({_stems(word, language): word for word in reversed(standing)}.values())[::-1]
+        if not distinct:
             raise StepError(
                 "None of the keywords that the model named stands in the text.",
                 code="invalid_answer",
@@ -126,7 +129,7 @@ class ExtractKeywordsStep(StepType):
                 field="method",
                 detail=answer.text[:2_000],
             )
-        kept = list(standing)[:count]
+        kept = distinct[:count]
         found = [(word, round(1 - place / len(kept), 3)) for place, word in enumerate(kept)]
         left_out = len(named) - len(standing)
         notes = f"{left_out} left out that do not stand in the text" if left_out else ""
@@ -146,26 +149,37 @@ def keywords_of(text: str, *, count: int, longest: int, language: str) -> list[t
     import yake
 
     text = text[:_MOST_CHARS]
+    # More than asked for, as many fall away as forms of one word.
     extractor = yake.KeywordExtractor(
-        lan=LANGUAGES[language][3], n=longest, top=count * 2, dedupLim=0.8, windowsSize=2
+        lan=LANGUAGES[language][3], n=longest, top=count * 4, dedupLim=0.8, windowsSize=2
     )
     # yake gives small numbers for good words, as numpy floats.
     ranked = [(str(word), float(score)) for word, score in extractor.extract_keywords(text)]
     found: dict[str, float] = {}
-    seen: set[str] = set()
+    seen: list[frozenset[str]] = []
     for word, score in ranked:
         spelled = standing_in(word, text)
-        if spelled and spelled.casefold() not in seen:
-            seen.add(spelled.casefold())
+        if spelled and _says_more(stems := _stems(spelled, language), seen):
+            seen.append(stems)
             found[spelled] = round(1 / (1 + score), 3)
     for word in _frequent(text, language):
         if len(found) >= min(count, 3):
             break
         # Very short texts: yake finds nothing, the words themselves are then the keywords.
-        if not any(word.casefold() in known for known in seen):
-            seen.add(word.casefold())
+        if _says_more(stems := _stems(word, language), seen):
+            seen.append(stems)
             found[word] = 0.5
     return list(found.items())[:count]
+
+
+def _stems(keyword: str, language: str) -> frozenset[str]:
+    """What two spellings of one keyword share: the stems of its words, in any order."""
+    return frozenset(map(stemmer(language), words_of(keyword) or [keyword]))
+
+
+def _says_more(stems: frozenset[str], seen: list[frozenset[str]]) -> bool:
+    """Not another form of a keyword, nor a piece of a phrase: no more than half of it was seen in one already."""
+    return not any(2 * len(stems & known) > len(stems) for known in seen)
 
 
 def standing_in(keyword: str, text: str) -> str | None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.steps import FakeChat, execute, run
 from workflows.steps.base import StepError
+from workflows.steps.language import stemmer
 
 ARTICLE = """\
 # The stepwell of Rani
@@ -137,6 +138,34 @@ def test_every_keyword_occurs_in_the_text():
     assert len({word.casefold() for word in output["keywords"]}) == len(output["keywords"])
     assert [entry["keyword"] for entry in output["scores"]] == output["keywords"]
     assert json.dumps(output), "plain numbers, none of numpy's"
+
+
+def test_forms_of_one_word_are_one_keyword():
+    text = (
+        "The river made the towns. Rivers flood, and a town by the river lives with the flood. "
+        "River towns have markets; the market of a river town is its heart. Towns grow, markets grow."
+    )
+    words = run("extract_keywords", {"count": 12, "language": "en"}, previous={"content": text}).output[
+        "keywords"
+    ]
+    assert all(word in text for word in words)
+    stem = stemmer("en")
+    shapes = [frozenset(map(stem, word.split())) for word in words]
+    assert len(shapes) > 3
+    assert not [
+        one for place, one in enumerate(shapes) for two in shapes[:place] if 2 * len(one & two) > len(one)
+    ]
+
+
+def test_a_models_forms_of_one_word_are_one_keyword():
+    chat = FakeChat('{"keywords": ["stepwells", "Stepwell", "stepwells"]}')
+    done = run(
+        "extract_keywords",
+        {"method": "model", "language": "en"},
+        previous={"content": "A Stepwell is deep. Many stepwells are old."},
+        chat=chat,
+    )
+    assert done.output["keywords"] == ["stepwells"]
 
 
 @pytest.mark.parametrize("count", [1, 3])
