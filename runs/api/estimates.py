@@ -12,6 +12,7 @@ from runs.services.estimate_run import estimate_run
 from workflows.api.base import THING, WRITE_THING, Body, answer, money
 from workflows.api.workflows import get_workflow
 from workflows.services.estimate import Estimate
+from workflows.tenancy.roles import Permission
 
 router = Router(tags=["Executions"])
 
@@ -68,7 +69,7 @@ def get(request: HttpRequest, id: str) -> HttpResponse:
 def post(request: HttpRequest, id: str, body: JsonBody[Wish | None] = None) -> HttpResponse:
     """The range of a run with this input. Nothing is started or kept."""
     wish = body or Wish.model_validate({})
-    workflow = get_workflow(request, id)
+    workflow = get_workflow(request, id, Permission.RUN)
     return answer(_json(estimate_run(workflow=workflow, input_data=wish.input_data, version=wish.version)))
 
 

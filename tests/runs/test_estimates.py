@@ -28,7 +28,7 @@ def test_before_and_after_the_first_run(world: World) -> None:
     asks = node("a", "llm", config={"prompt": "Write about wells.", "model": "openai:gpt-4o-mini"})
     workflow = version_of(world.bob, definition_of([asks])).workflow
     workflow.refresh_from_db()
-    client, headers = client_of(None), bearer(key_of(world.vera))
+    client, headers = client_of(None), bearer(key_of(world.bob))
     path = f"/api/workflows/{workflow.pk}/estimate"
     before = client.get(path, headers=headers).json()
     assert before["runs"] == 0
@@ -44,7 +44,7 @@ def test_before_and_after_the_first_run(world: World) -> None:
 
 def test_it_costs_the_same_for_few_runs_and_many(world: World) -> None:
     run = driven(started(world.bob, definition_of([node("a")])))
-    client, headers = client_of(None), bearer(key_of(world.vera))
+    client, headers = client_of(None), bearer(key_of(world.bob))
     path = f"/api/workflows/{run.workflow_id}/estimate"
     client.get(path, headers=headers)
 
