@@ -146,6 +146,8 @@ WORKER_THREADS: int = env.int("STEPWELL_WORKER_THREADS", default=16)
 LEASE_SECONDS: int = max(env.int("STEPWELL_LEASE_SECONDS", default=30), 3)
 # How long work in hand may go on after SIGTERM; below what the supervisor waits before it kills.
 WORKER_GRACE_SECONDS: float = env.float("STEPWELL_WORKER_GRACE", default=15.0)
+# The expression engine leaks a little with every list it is handed; a worker that has grown so large starts afresh.
+WORKER_MEMORY_MB: int = env.int("STEPWELL_WORKER_MEMORY_MB", default=900)
 
 # --- Calls to other servers --------------------------------------------------------------------------------------
 # Hosts that workflows may call although their address is not public: host or host:port, commas between.

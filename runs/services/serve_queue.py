@@ -221,9 +221,19 @@ class ThreadPoolWorker:
         while not stop.wait(1.0):
             self._replace_dead_threads()
             if time.monotonic() >= next_heartbeat:
+                if self._has_outgrown():
+                    break
                 self._heartbeat()
                 next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
         self._leave()
+
+    def _has_outgrown(self) -> bool:
+        """Whether the process has grown beyond its limit: it leaves as on SIGTERM, and its supervisor starts another."""
+        limit, now_mb = settings.WORKER_MEMORY_MB, memory_mb()
+        if not limit or now_mb < limit:
+            return False
+        log.info("worker_outgrown", worker=self.name, memory_mb=now_mb, limit_mb=limit)
+        return True
 
     def _new_thread(self, number: int) -> JobThread:
         return JobThread(f"{self.name}.{number:02d}", self.queue_names, self._stopping)
@@ -290,6 +300,16 @@ class ThreadPoolWorker:
         except (RedisError, OSError):
             return False
         return True
+
+
+def memory_mb() -> int:
+    """What this process holds in memory, in MB; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:
+            pages = int(statm.read().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
 
 
 def stop_drivers_of_this_process(grace_s: float) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -16,6 +17,7 @@ from rq.suspension import resume, suspend
 
 from runs.services import serve_queue
 from tests.support.jobs import OwnRedis, command, eventually, said, stop
+from workflows.lib.stopping import StopSignal
 
 pytestmark = pytest.mark.crash
 
@@ -231,3 +233,15 @@ def test_a_heartbeat_tells_a_redis_that_forgot_the_worker_and_keeps_its_job_aliv
     assert redis.hget(thread.key, "state") == "busy"
     assert redis.smembers("rq:workers:runs") == {thread.key}
     assert registry.get_job_ids() == [thread.job.id]
+
+
+def test_a_worker_that_has_grown_too_large_leaves_so_that_another_starts_afresh(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WORKER_MEMORY_MB = 1
+    monkeypatch.setattr(serve_queue, "HEARTBEAT_SECONDS", 0)
+    stopped: list[float] = []
+    pool = serve_queue.ThreadPoolWorker(["runs"], threads=1, grace_s=0.0, stop_drivers=stopped.append)
+    pool.run(StopSignal())
+    assert stopped == [0.0]
+    assert serve_queue.memory_mb() > 1
