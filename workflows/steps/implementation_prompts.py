@@ -35,6 +35,7 @@ _TASK: Final = (
     "Write one actionable implementation prompt for the item below: the goal in a sentence, what to build or change "
     "step by step, what it must fit together with, and how to tell that it is done."
 )
+_ITEM: Final = "Topic (item {{loop.number}} of {{loop.count}}): {{item.heading}}\n\n{{item.content}}"
 _MODEL_SETTINGS: Final = ("model", "fallback", "fallback_on_refusal", "temperature", "max_tokens")
 
 
@@ -130,10 +131,9 @@ class ImplementationPromptsStep(StepType):
     def own_body(self, step: StepDef) -> StepDef | None:
         """One hidden step asks a model for the prompt of an item, as in a “For each” with a prompt."""
         setting = filled(self.ConfigForm, step.config)
-        parts = [setting["instructions"].strip()]
+        parts = [setting["instructions"].strip(), _ITEM]
         if setting["background"].strip():
             parts.append(f"Background:\n{setting['background'].strip()}")
-        parts.append("Item {{loop.number}} of {{loop.count}}: {{item.heading}}\n\n{{item.content}}")
         config = {name: setting[name] for name in _MODEL_SETTINGS}
         return own_step(step, {**config, "system_prompt": _SYSTEM, "prompt": "\n\n".join(parts)})
 
