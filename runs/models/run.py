@@ -70,7 +70,10 @@ class Run(models.Model):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=8, default=0)
     budget_extra = models.DecimalField(
-        max_digits=14, decimal_places=8, default=0, help_text="What people have allowed beyond the run's budget."
+        max_digits=14,
+        decimal_places=8,
+        default=0,
+        help_text="What people have allowed beyond the run's budget.",
     )
     month_extra = models.DecimalField(
         max_digits=14, decimal_places=8, default=0, help_text="The same beyond the tenant's month."
@@ -234,6 +237,11 @@ class Attempt(models.Model):
     counted = models.BooleanField(default=True)
     status = models.CharField(max_length=16, default=AttemptStatus.OPEN)
     calls = models.JSONField(default=list, blank=True)
+    hops = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Models that did not answer: {from, to, account, code, reason, called, cost}.",
+    )
     error = models.JSONField(null=True, blank=True)
     text = models.TextField(
         blank=True, help_text="Checkpoint of the streamed text while the attempt is open."

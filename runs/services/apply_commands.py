@@ -391,6 +391,7 @@ class Applier:
             "status": status,
             "ended_at": ended_at,
             "calls": task.calls,
+            "hops": task.hops,
             "error": error_json(error) if error is not None else None,
             "input_tokens": sum(answer.usage.input_tokens for answer in task.answers),
             "output_tokens": sum(answer.usage.output_tokens for answer in task.answers),

@@ -27,6 +27,8 @@ _TROUBLES = {
     "cut_stream": "broke off its answer",
     "empty_answer": "gave an empty answer",
     "not_an_answer": "gave something that is no answer",
+    "quota": "has no credit left",
+    "bad_key": "did not accept the key",
 }
 _DECISIONS = {"approve": "Approved", "reject": "Rejected", "request_changes": "Sent back"}
 _MARKUP = re.compile(
@@ -80,10 +82,12 @@ def story(attempts: Sequence[Attempt], *, answered: bool) -> tuple[str, str]:
     "OpenAI was rate limited twice." "Waited 2 s, then 4 s."
     """
     failed = [a for a in attempts if a.error and a.status in ("failed", "interrupted")]
-    if not failed:
+    # The try that was answered may have asked several models.
+    hops = [] if not attempts or attempts[-1] in failed else list(attempts[-1].hops or ())
+    if not failed and not hops:
         return "", ""
     told: list[str] = []
-    for trouble, group in groupby(failed, key=_trouble):
+    for trouble, group in groupby([*map(_trouble, failed), *map(_hop_trouble, hops)]):
         count = len(list(group))
         told.append(f"{trouble} {times(count)}" if count > 1 else trouble)
     headline = ", then ".join(told)
@@ -96,7 +100,7 @@ def story(attempts: Sequence[Attempt], *, answered: bool) -> tuple[str, str]:
     ]
     rest = f"Waited {', then '.join(waits)}." if waits else ""
     last = attempts[-1]
-    if answered and last.provider and last.provider != failed[-1].provider:
+    if answered and last.provider and (hops or last.provider != failed[-1].provider):
         rest = f"{rest} Then {provider_name(last.provider)} answered.".strip()
     elif answered:
         rest = f"{rest} Then it worked.".strip()
@@ -112,6 +116,14 @@ def _trouble(attempt: Attempt) -> str:
     if who and known:
         return f"{who} {known}"
     return str(error.get("message") or "the try failed").rstrip(".")
+
+
+def _hop_trouble(hop: JSONObject) -> str:
+    provider, _, model = str(hop.get("from", "")).partition(":")
+    known = _TROUBLES.get(str(hop.get("code", "")))
+    if known:
+        return f"{provider_name(provider) or model} {known}"
+    return str(hop.get("reason") or "a model did not answer").rstrip(".")
 
 
 def decided(review: Review) -> str:

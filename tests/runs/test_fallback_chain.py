@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
 from runs.models import Attempt, Event, Run, StepRun
+from runs.snapshots import run_snapshot
 from tests.runs.support import definition_of, driven, event_types, node, rows, started
 from tests.support.factories import World
 from tests.support.fake_openai import FakeOpenAI, Reply
@@ -84,6 +85,9 @@ def test_the_run_completes_over_the_chain_and_the_hop_is_recorded(
     assert run.cost == attempt.cost == rows(run)["a"].cost == spent
     assert (Decimal(event.data["cost"]) > 0) == (code == "cut_stream")
     assert rows(run)["a"].provider == "google"
+    headline, rest = run_snapshot(run).row("a").story
+    assert headline.startswith("OpenAI ")
+    assert rest == "Then Google answered."
     types = event_types(run)
     assert types.index("fallback") < types.index("completed")
 

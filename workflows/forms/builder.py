@@ -23,8 +23,11 @@ from workflows.definition.graph import (
 )
 from workflows.definition.operations import After, AsRoot, AtEnd, Before, OnEdge, Place
 from workflows.definition.retry import RetryPolicy
+from workflows.definition.schema import BUDGET_POLICIES
 from workflows.lib.errors import Invalid, Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.lib.limits import FALLBACK_MODELS
+from workflows.providers.models import BadModel, parse_model
 from workflows.steps.base import StepType
 
 POLICY_FIELDS: Final = frozenset({"retry_policy", "timeout_s", "on_error", "join"})
@@ -241,7 +244,7 @@ class SettingsChange:
 
 
 def read_settings(data: QueryDict, now: JSONObject) -> SettingsChange:
-    """Name, description, tags; default model, time limit, YOLO. Only what was sent. Raises Invalid."""
+    """Name, description, tags; default model, fallback order, budget, YOLO. Only what was sent. Raises Invalid."""
     row: dict[str, Any] = {name: str(data.get(name, "")) for name in ("name", "description") if name in data}
     if "tags" in data:
         row["tags"] = [tag.strip() for tag in str(data["tags"]).split(",") if tag.strip()]
@@ -250,6 +253,29 @@ def read_settings(data: QueryDict, now: JSONObject) -> SettingsChange:
         _put(settings, "default_model", str(data["default_model"]).strip())
     if "yolo__shown" in data:
         _put(settings, "yolo", "yolo" in data)
+    if "fallback" in data:
+        chain = [line.strip() for line in str(data["fallback"]).splitlines() if line.strip()]
+        for entry in chain:
+            try:
+                parse_model(entry)
+            except BadModel as error:
+                _refuse("fallback", error.message, "Write provider:model, one on each line.")
+        if len(chain) > FALLBACK_MODELS.value:
+            _refuse("fallback", FALLBACK_MODELS.says())
+        _put(settings, "fallback", chain or None)
+    if "fallback_on_refusal__shown" in data:
+        _put(settings, "fallback_on_refusal", "fallback_on_refusal" in data)
+    if "budget_usd" in data:
+        budget = _number(data, "budget_usd", "Budget of a run")
+        if budget is not None and not 0 < budget <= 1_000_000:
+            _refuse("budget_usd", "A budget is more than 0 and at most 1,000,000 US dollars.")
+        _put(settings, "budget_usd", budget)
+    if "budget_policy" in data:
+        policy = str(data["budget_policy"])
+        if policy and policy not in BUDGET_POLICIES:
+            _refuse("budget_policy", f"There is no policy “{policy}”.")
+        # The default is not written down, so that saving something else adds nothing.
+        _put(settings, "budget_policy", "" if policy == "pause" else policy)
     return SettingsChange(row, settings)
 
 

@@ -518,6 +518,37 @@ def test_name_tags_and_settings_of_the_workflow_change_each_alone(world: World):
     assert post(world, workflow, "settings/", {"name": " "}).status_code == 422
 
 
+def test_the_order_and_the_budget_of_a_workflow_are_kept_and_checked(world: World):
+    workflow = draft(world)
+    sent = {
+        "fallback": "google:gemini-2.5-flash\n\nopenai:gpt-4o-mini",
+        "fallback_on_refusal__shown": "1",
+        "fallback_on_refusal": "on",
+        "budget_usd": "4.50",
+        "budget_policy": "stop",
+    }
+    post(world, workflow, "settings/", sent)
+    workflow.refresh_from_db()
+    assert workflow.settings == {
+        "fallback": ["google:gemini-2.5-flash", "openai:gpt-4o-mini"],
+        "fallback_on_refusal": True,
+        "budget_usd": 4.5,
+        "budget_policy": "stop",
+    }
+    assert "gemini-2.5-flash" in shown(world, workflow, "")
+    for wrong in (
+        {"fallback": "nobody:x"},
+        {"budget_usd": "-1"},
+        {"budget_usd": "much"},
+        {"budget_policy": "x"},
+    ):
+        assert post(world, workflow, "settings/", wrong).status_code == 422
+    nothing = {"fallback": "", "fallback_on_refusal__shown": "1", "budget_usd": "", "budget_policy": "pause"}
+    post(world, workflow, "settings/", nothing)
+    workflow.refresh_from_db()
+    assert workflow.settings == {}
+
+
 # --- publishing and versions ---
 
 
