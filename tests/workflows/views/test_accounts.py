@@ -273,7 +273,7 @@ def test_the_profile_keeps_name_zone_and_keys(alice: Actor):
     client = client_of(alice)
     sent = {"name": "Alice A.", "time_zone": "Europe/Lisbon"}
     assert client.post("/account/", sent).status_code == 302
-    user = User.objects.get(pk=alice.user.pk)  # type: ignore[union-attr]
+    user = User.objects.get(pk=alice.user.pk)
     assert (user.name, user.time_zone, user.single_keys) == ("Alice A.", "Europe/Lisbon", False)
     assert client.post("/account/", {"name": "A", "time_zone": "Mars/Olympus"}).status_code == 422
 
