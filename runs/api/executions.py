@@ -13,12 +13,14 @@ from django.http.response import HttpResponseBase
 from ninja import Body as JsonBody
 from ninja import Field, Query, Router
 from ninja.params.functions import Header
-from pydantic import StrictBool
+from pydantic import Discriminator, StrictBool, StrictInt, Tag
 
 from runs.api.events import stream_of
+from runs.api.items import ItemPage, items_json
 from runs.api.shapes import Execution, ExecutionPage, LogPage, TracePage, event_json, executions_json
 from runs.models import Event, Run
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
+from runs.services.retry_items import retry_items
 from runs.services.start_run import start_run
 from workflows.api.base import THING, WRITE_THING, Body, Filters, answer, errors, example, page
 from workflows.api.workflows import actor_of, get_workflow
@@ -50,6 +52,11 @@ class Start(Body):
     )
 
 
+def _which_items(value: Any) -> str:
+    """Which of the two a wish names, so that only what is wrong with that one is told."""
+    return "indexes" if isinstance(value, list) else "word"
+
+
 class Retry(Body):
     from_step: str | None = Field(
         None, max_length=64, description="Id of a step: it and what follows run again."
@@ -57,6 +64,30 @@ class Retry(Body):
     model: str | None = Field(
         None, max_length=120, description="`provider:model` for the rest of this run only."
     )
+
+    items: (
+        Annotated[
+            Annotated[Literal["failed"], Tag("word")]
+            | Annotated[
+                list[Annotated[StrictInt, Field(ge=0, lt=100_000)]], Field(max_length=5_000), Tag("indexes")
+            ],
+            Discriminator(_which_items),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="`failed`, or indexes from 0: only these items of a loop or fan-out are done again. `from_step` names "
+        "it where items of several failed.",
+    )
+
+
+class ItemFilters(Filters):
+    step: str = Field("", max_length=64, description="Id of the loop or fan-out; all of them when left out.")
+    scope: str | None = Field(
+        None, max_length=255, description="Where the loop or fan-out itself runs; empty for the top."
+    )
+    status: Literal["pending", "running", "completed", "failed", "cancelled"] | None = None
+    q: str = Field("", max_length=200, description="Words of the heading.")
 
 
 class ExecutionFilters(Filters):
@@ -214,6 +245,27 @@ def steps(request: HttpRequest, id: str, filters: Query[StepFilters]) -> HttpRes
 
 
 @router.get(
+    "/{id}/items",
+    response={200: ItemPage, **THING},
+    operation_id="list_execution_items",
+    summary="List the items of an execution",
+)
+def items(request: HttpRequest, id: str, filters: Query[ItemFilters]) -> HttpResponse:
+    """Items of loops and fan-outs with their input and result, in the input's order. Their steps are in the trace."""
+    run = get_run(request, id)
+    rows, count = items_json(
+        run,
+        step=filters.step,
+        scope=filters.scope,
+        status=filters.status or "",
+        text=filters.q,
+        limit=filters.limit,
+        offset=filters.offset,
+    )
+    return page(rows, count)
+
+
+@router.get(
     "/{id}/logs",
     response={200: LogPage, **THING},
     operation_id="list_execution_logs",
@@ -300,14 +352,24 @@ def resume(request: HttpRequest, id: str) -> HttpResponse:
 
 @router.post(
     "/{id}/retry",
-    response={200: Execution, **WRITE_THING},
+    response={200: Execution, 202: Execution, **WRITE_THING},
     operation_id="retry_execution",
     summary="Retry an execution",
     openapi_extra=example({"from_step": "summary", "model": "openai:gpt-4o-mini"}),
 )
 def retry(request: HttpRequest, id: str, body: JsonBody[Retry | None] = None) -> HttpResponse:
-    """Goes on after a failure, keeping everything completed; with `from_step` that step and what follows run again."""
+    """Goes on after a failure, keeping everything completed; with `from_step` that step and what follows run again.
+
+    With `items` only failed items are done again. Of a completed execution that makes a new one, whose `origin` is this:
+    then the answer is 202 with the new one."""
     wish = body or Retry.model_validate({})
+    if wish.items is not None:
+        run = get_run(request, id, Permission.CONTROL_RUNS)
+        chosen = None if wish.items == "failed" else wish.items
+        again = retry_items(
+            run=run, actor=actor_of(request), items=chosen, step=wish.from_step, model=wish.model
+        )
+        return _whole(get_run(request, str(again.pk)), 200 if again.pk == run.pk else 202)
     return _control(
         request,
         id,

@@ -169,7 +169,9 @@ class TraceRow(Schema):
     duration_ms: int | None
     tokens: int
     cost: float
-    progress: dict[str, Any] | None = Field(..., description="Items of a container.")
+    progress: dict[str, Any] | None = Field(
+        ..., description="Items of a loop or fan-out: `total`, and how many in each status."
+    )
     provider: str | None
     model: str | None
     notes: str | None

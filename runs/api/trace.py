@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef
 
-from runs.models import Attempt, Blob, Run, StepRun
+from runs.engine.items import ItemStatus
+from runs.models import Attempt, Blob, Item, Run, StepRun
 from runs.services.prepared import Prepared, prepared_all
 from runs.services.values import BLOB, is_blob
 from workflows.api.base import money, stamp
@@ -89,7 +90,7 @@ def traces_of(
 ) -> dict[uuid.UUID, list[JSONObject]]:
     """For each run the rows of its steps, in the order of the list of steps, old rounds first.
 
-    A step that has not been reached yet has no row. Three queries in all.
+    A step that has not been reached yet has no row. Four queries in all.
     """
     ids = [run.pk for run in runs]
     rows: dict[uuid.UUID, list[StepRun]] = defaultdict(list)
@@ -99,7 +100,19 @@ def traces_of(
         Attempt.objects.filter(run__in=ids).order_by("started_at", "id").values_list("step_run_id", "id")
     )
     values.read((row.run_id, row.output) for entries in rows.values() for row in entries)
-    return {run.pk: _trace(run, rows[run.pk], versions[run.pk], newest, values) for run in runs}
+    counts = _item_counts(ids)
+    return {run.pk: _trace(run, rows[run.pk], versions[run.pk], newest, values, counts) for run in runs}
+
+
+def _item_counts(runs: Sequence[uuid.UUID]) -> dict[uuid.UUID, JSONObject]:
+    """For each step row that has items, how many and how they stand."""
+    found: dict[uuid.UUID, JSONObject] = {}
+    counted = Item.objects.filter(run__in=runs).order_by().values_list("step_run_id", "status")
+    for row, status, count in counted.annotate(count=Count("pk")):
+        said = found.setdefault(row, {"total": 0, **dict.fromkeys(map(str, ItemStatus), 0)})
+        said["total"] += count
+        said[status] += count
+    return found
 
 
 def _trace(
@@ -108,6 +121,7 @@ def _trace(
     version: Prepared,
     newest: Mapping[uuid.UUID, uuid.UUID],
     values: Values,
+    counts: Mapping[uuid.UUID, JSONObject],
 ) -> list[JSONObject]:
     places = step_places(version.definition)
     by_place: dict[tuple[str, str], list[StepRun]] = defaultdict(list)
@@ -138,8 +152,7 @@ def _trace(
             "duration_ms": row.duration_ms,
             "tokens": row.tokens,
             "cost": money(row.cost),
-            # Only containers count their items.
-            "progress": None,
+            "progress": counts.get(row.pk),
             "provider": row.provider or None,
             "model": row.model or None,
             "notes": row.notes or None,

@@ -54,6 +54,8 @@ class ItemRules:
 
     `in_order`: one after the other, also while one waits (a loop); otherwise an item that waits holds no slot.
     `more`: after the last item the container is asked whether there is another (a `while` loop).
+    `patient`: only some items were asked for again, so it is judged when these are done, not before; what then has
+    no result counts as failed.
     """
 
     concurrency: int = 1
@@ -61,6 +63,7 @@ class ItemRules:
     needed: int | None = None
     in_order: bool = False
     more: bool = False
+    patient: bool = False
 
 
 @dataclass(slots=True)

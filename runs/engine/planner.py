@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -140,12 +140,15 @@ class Rewind:
     superseded: tuple[Place, ...] = ()
 
 
-def rewind(graph: Graph, state: RunState, from_step: str | None) -> Rewind:
+def rewind(
+    graph: Graph, state: RunState, from_step: str | None, items_of: Mapping[str, frozenset[int]] | None = None
+) -> Rewind:
     """New rounds for a retry: the failed steps and those that were cut short when the run's time was up; with
     `from_step` also that step and everything after it that has begun.
 
     Steps that have not begun need no new round: they are planned as ever. Old rounds stay as they were, and so do
-    steps that lost a race. A container that failed opens again and keeps its finished items (D11).
+    steps that lost a race. A container that failed opens again and keeps its finished items (D11). `items_of`: of these
+    containers only the items with these indexes.
     """
     lost = {key for losers in graph.losers.values() for key in losers}
     again: set[str] = set()
@@ -167,7 +170,8 @@ def rewind(graph: Graph, state: RunState, from_step: str | None) -> Rewind:
             if state.items(step.place) is None:
                 rounds.append(_fresh(step))
             else:
-                _reopen(graph, state, step, lost, rounds, reopened, items)
+                only = (items_of or {}).get(step.key)
+                _reopen(graph, state, step, lost, rounds, reopened, items, only=only)
     return Rewind(tuple(rounds), tuple(reopened), tuple(items), tuple(superseded))
 
 
@@ -179,8 +183,10 @@ def _reopen(
     rounds: list[StepState],
     reopened: list[StepState],
     items: list[ItemPlace],
+    *,
+    only: frozenset[int] | None = None,
 ) -> None:
-    """Open a container again: its items that did not complete begin again where they stopped."""
+    """Open a container again: its items that did not complete (`only` these) begin again where they stopped."""
     found = state.items(container.place)
     assert found is not None
     reopened.append(
@@ -194,6 +200,8 @@ def _reopen(
     )
     for item in found.items:
         if item.status in (ItemStatus.COMPLETED, ItemStatus.PENDING):
+            continue
+        if only is not None and item.index not in only:
             continue
         place = found.item_place(item.index)
         items.append(place)
@@ -524,11 +532,14 @@ class _Pass:
         completed = items.count(ItemStatus.COMPLETED) + ended[ItemStatus.COMPLETED]
         failed = items.count(ItemStatus.FAILED) + ended[ItemStatus.FAILED]
         rules, total = items.rules, len(items.items)
-        if not rules.tolerance.allows(failed, total):
+        open_now = items.open - sum(ended.values())
+        if rules.patient:
+            # What nobody asked for again has no result either: a half result must not look whole.
+            failed += items.count(ItemStatus.CANCELLED) + ended[ItemStatus.CANCELLED]
+        if not rules.tolerance.allows(failed, total) and not (rules.patient and open_now):
             return [*self._cancel_inside(place), CloseContainer(place, container.round, failed=True)]
         if rules.needed is not None and completed >= rules.needed:
             return [*self._cancel_inside(place), CloseContainer(place, container.round)]
-        open_now = items.open - sum(ended.values())
         if open_now == 0 and not rules.more:
             short = rules.needed is not None and completed < rules.needed
             return [CloseContainer(place, container.round, failed=short)]

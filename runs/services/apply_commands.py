@@ -629,12 +629,14 @@ class Applier:
     def _retry(self, letter: Mail) -> list[Place]:
         """Give the failed steps (and what was asked for with everything after it) a new round."""
         stop: list[Place] = []
-        back = rewind(self.graph, self.state, letter.payload.get("from_step"))
+        some: JSONObject = letter.payload.get("items") or {}
+        chosen = {key: frozenset(indexes) for key, indexes in some.items()}
+        back = rewind(self.graph, self.state, letter.payload.get("from_step"), chosen)
         if model := letter.payload.get("model"):
             self.run.model_override = model
             self.t.run["model_override"] = model
         for container in back.reopened:
-            self.items.reopen(container)
+            self.items.reopen(container, some=not container.scope and container.key in chosen)
         for item in back.items:
             self.items.set_back(item)
         rounds = [fresh for fresh in back.rounds if fresh.round <= STEP_ROUNDS.value]

@@ -338,14 +338,20 @@ class ItemsApplier:
 
     # --- again -----------------------------------------------------------------------------------
 
-    def reopen(self, container: StepState) -> None:
-        """A failed container goes on in a new round: its items move to the new row, what is done stays done."""
+    def reopen(self, container: StepState, *, some: bool = False) -> None:
+        """A failed container goes on in a new round: its items move to the new row, what is done stays done.
+
+        `some`: not all of what has no result begins again.
+        """
         before = self.state.get(*container.place)
         items = self.state.items(container.place)
         opened = self.loaded.opened.get(container.place)
         assert before is not None
         assert items is not None
         assert opened is not None
+        kept, opened = opened, opened.again(patient=some)
+        self.loaded.opened[container.place] = opened
+        self.t.remember(lambda: self._restore_opened(container.place, kept))
         definition = self.graph.step(container.key)
         row = new_id()
         fresh = container.but(row=row, attempt=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -65,15 +66,25 @@ def cancel_run(*, run: Run, actor: Actor) -> Run:
     return run
 
 
-def retry_run(*, run: Run, actor: Actor, from_step: str | None = None, model: str | None = None) -> Run:
+def retry_run(
+    *,
+    run: Run,
+    actor: Actor,
+    from_step: str | None = None,
+    model: str | None = None,
+    items: Mapping[str, Sequence[int]] | None = None,
+) -> Run:
     """Go on after a failure, keeping everything completed; `from_step` also runs that step and what follows again.
 
+    `items` names the items (indexes from 0) of failed containers, by their keys, that alone are done again.
     `model` is `provider:model` for the rest of this run only. Of many callers one revives the run, the others get it
     as it is. Raises Conflict for a run that is completed or cancelled, Invalid for an unknown step or model.
     """
     actor.require(Permission.CONTROL_RUNS)
     _check_retry(run, from_step, model)
     payload: JSONObject = {"from_step": from_step, "model": model}
+    if items:
+        payload["items"] = {key: list(indexes) for key, indexes in items.items()}
     with transaction.atomic():
         changed = Run.objects.filter(pk=run.pk, status=RunStatus.FAILED, event_seq=run.event_seq).update(
             status=RunStatus.PENDING,
@@ -93,7 +104,7 @@ def retry_run(*, run: Run, actor: Actor, from_step: str | None = None, model: st
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise Conflict(f"{run} cannot be retried: {_state_in_words(run)}. Run the workflow again instead.")
     if run.status == RunStatus.FAILED:
-        return retry_run(run=run, actor=actor, from_step=from_step, model=model)
+        return retry_run(run=run, actor=actor, from_step=from_step, model=model, items=items)
     if from_step is not None or model is not None:
         _mail_to_open_run(run, actor, payload)
     return run

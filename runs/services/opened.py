@@ -37,6 +37,10 @@ class Opened:
         """The same, with no further items to come."""
         return replace(self, rules=replace(self.rules, more=False))
 
+    def again(self, *, patient: bool = False) -> Opened:
+        """The same for another go at its items; `patient`: at some of them only."""
+        return replace(self, rules=replace(self.rules, patient=patient))
+
     def to_json(self) -> JSONObject:
         rules = self.rules
         return {
@@ -46,6 +50,7 @@ class Opened:
             "needed": rules.needed,
             "in_order": rules.in_order,
             "more": rules.more,
+            "patient": rules.patient,
             "passes_last": self.passes_last,
             "result": self.result,
             "keeps_headings": self.keeps_headings,
@@ -59,5 +64,6 @@ class Opened:
             needed=data["needed"],
             in_order=data["in_order"],
             more=data["more"],
+            patient=data.get("patient", False),
         )
         return cls(rules, data["passes_last"], data["result"], data.get("keeps_headings", False))

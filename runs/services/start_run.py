@@ -71,7 +71,7 @@ def start_run(
     checked, context = check_input(definition, data), check_context(definition, variables or {})
     if problems := (*checked.problems, *context.problems):
         raise Invalid(problems[0].message, code="invalid_input", problems=problems)
-    _check_rate(workflow)
+    check_rate(workflow)
     try:
         with transaction.atomic():
             run = create_run(
@@ -139,7 +139,8 @@ def _earlier(workflow: Workflow, key: str, digest: str) -> Run | None:
     return found.run
 
 
-def _check_rate(workflow: Workflow) -> None:
+def check_rate(workflow: Workflow) -> None:
+    """Raises TooManyRuns when the tenant has started as many runs in this minute as it may."""
     recent = Run.objects.filter(
         tenant_id=workflow.tenant_id, created_at__gt=utc_now() - timedelta(minutes=1)
     ).count()
@@ -168,7 +169,7 @@ def create_run(
         tenant_id=workflow.tenant_id,
         workflow=workflow,
         version=version,
-        number=_next_number(workflow),
+        number=next_number(workflow),
         kind=Run.Kind.TEST if test else Run.Kind.LIVE,
         status=RunStatus.PENDING,
         trigger_type=trigger_type,
@@ -203,7 +204,8 @@ def create_run(
     return run
 
 
-def _next_number(workflow: Workflow) -> int:
+def next_number(workflow: Workflow) -> int:
+    """The next run number of the workflow's tenant, given out in the transaction of the caller."""
     counters = RunCounter.objects.filter(tenant_id=workflow.tenant_id)
     if counters.update(last=F("last") + 1) == 0:
         RunCounter.objects.get_or_create(tenant_id=workflow.tenant_id, defaults={"last": 0})

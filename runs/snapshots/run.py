@@ -16,16 +16,19 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from django.db.models import QuerySet
+
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Blob, Review, Run, StepRun
 from runs.selectors import people, step_runs_of
 from runs.snapshots import words
+from runs.snapshots.items import ItemsView, item_names, items_of
 from runs.snapshots.rails import Rail, Way, gap_rail, step_rail
 from workflows.definition.graph import ERROR_PORT, Definition, EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
 from workflows.definition.ordering import body_order
 from workflows.definition.schema import from_stored
-from workflows.definition.types import START
+from workflows.definition.types import START, leaves_by
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.models import WorkflowVersion
 from workflows.steps import registry
@@ -40,6 +43,8 @@ TRIGGERS = {
     "api": "over the API",
 }
 _KEPT_DEFINITIONS = 200
+# A thousand items may wait at one gate; the page shows so many, the inbox all.
+GATES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,19 @@ class Stream:
 
     step_run: str
     attempt: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """A step in the body of a container; `inside` are those of its own body."""
+
+    key: str
+    label: str
+    icon: str
+    tile: str
+    does: str
+    off: bool
+    inside: tuple[Inside, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +112,8 @@ class Row:
     rail: Rail
     gap: Rail
     revision: str
+    items: ItemsView | None
+    inside: tuple[Inside, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +141,7 @@ class Gate:
     due: datetime | None
     next_label: str
     reject_leads_on: bool
+    item: str
 
     @property
     def revision(self) -> str:
@@ -149,6 +170,7 @@ class Control:
     ask: str = ""
     text: str = ""
     keep: str = ""
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +211,7 @@ class RunSnapshot:
     lanes: int
     folded: tuple[str, str]
     gates: tuple[Gate, ...]
+    gates_more: int
     output: Output | None
     controls: tuple[Control, ...]
     failed_key: str
@@ -207,6 +230,10 @@ class RunSnapshot:
     @property
     def is_live(self) -> bool:
         return not self.is_over
+
+
+# What a gate does not need of the row that waits at it.
+_STEP_RUN_VALUES = ("step_run__output", "step_run__held", "step_run__variables", "step_run__error")
 
 
 # --- definitions ---------------------------------------------------------------------------------
@@ -253,35 +280,44 @@ def order_of(definition: Definition) -> tuple[StepDef, ...]:
 # --- the snapshot --------------------------------------------------------------------------------
 
 
-def run_snapshot(run: Run) -> RunSnapshot:
-    """The run's page as values. Four queries (five the first time its version is seen in this process)."""
-    return _Builder(run).snapshot()
+def run_snapshot(run: Run, *, gate: uuid.UUID | None = None) -> RunSnapshot:
+    """The run's page as values, in a fixed number of queries; one more when its version is new to this process.
+
+    Of the gates inside items the oldest are shown, and `gate` (a review's id) in any case.
+    """
+    return _Builder(run, gate).snapshot()
 
 
 class _Builder:
     """Reads once, then derives; one object per snapshot so that the parts can share what was read."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, gate: uuid.UUID | None = None) -> None:
         self.run = run
+        self.wanted_gate = gate
         self.definition = definitions_of({run.version_id})[run.version_id]
         self.steps = order_of(self.definition)
         self.current: dict[str, StepRun] = {}
         for row in step_runs_of(run):
-            if not row.scope:
-                self.current[row.step_key] = row
+            self.current[row.step_key] = row
         self.attempts: dict[uuid.UUID, list[Attempt]] = {}
         for attempt in (
-            Attempt.objects.filter(run=run, tenant_id=run.tenant_id)
+            Attempt.objects.filter(run=run, tenant_id=run.tenant_id, step_run__scope="")
             .defer("calls", "text")
             .order_by("started_at", "id")
         ):
             self.attempts.setdefault(attempt.step_run_id, []).append(attempt)
         self.reviews = {
             review.step_run_id: review
-            for review in Review.objects.filter(run=run, tenant_id=run.tenant_id).prefetch_related(
-                "votes__person"
-            )
+            for review in Review.objects.filter(run=run, tenant_id=run.tenant_id, step_run__scope="")
+            .select_related("step_run")
+            .defer(*_STEP_RUN_VALUES)
+            .prefetch_related("votes__person")
         }
+        self.has_bodies = any(CATALOG.is_container(step.type) for step in self.steps)
+        self.items: dict[uuid.UUID, ItemsView] = {}
+        if self.has_bodies:
+            keys = {step.key for step in self.steps if CATALOG.is_container(step.type)}
+            self.items = items_of(run, [row for key, row in self.current.items() if key in keys])
         self.has_start = any(step.type == START for step in self.steps)
         self.numbers = {
             step.key: number
@@ -301,11 +337,49 @@ class _Builder:
         if RunStatus(self.run.status).is_over:
             return ()
         current = {row.pk for row in self.current.values()}
-        return tuple(
+        top = tuple(
             review
             for review in self.reviews.values()
             if review.status == Review.Status.OPEN and review.step_run_id in current
         )
+        inner = self.inner_reviews[: max(0, GATES_SHOWN - len(top))]
+        return (*top, *inner, *self._wanted_review({review.pk for review in (*top, *inner)}))
+
+    @cached_property
+    def _inner_gates(self) -> QuerySet[Review]:
+        return Review.objects.filter(
+            run=self.run,
+            tenant_id=self.run.tenant_id,
+            status=Review.Status.OPEN,
+            step_run__status=StepStatus.WAITING,
+        ).exclude(step_run__scope="")
+
+    @cached_property
+    def inner_reviews(self) -> tuple[Review, ...]:
+        """The oldest gates inside items. A rewound row no longer waits."""
+        if not any(view.running for view in self.items.values()):
+            return ()
+        found = self._inner_gates.select_related("step_run").defer(*_STEP_RUN_VALUES)
+        return tuple(found.prefetch_related("votes__person").order_by("created_at", "id")[:GATES_SHOWN])
+
+    def _wanted_review(self, shown: set[uuid.UUID]) -> tuple[Review, ...]:
+        """The gate that was asked for, where it is not among those shown anyway."""
+        wanted = self.wanted_gate
+        if wanted is None or wanted in shown:
+            return ()
+        found = self._inner_gates.select_related("step_run").defer(*_STEP_RUN_VALUES)
+        return tuple(found.prefetch_related("votes__person").filter(pk=wanted))
+
+    @cached_property
+    def gates_more(self) -> int:
+        """How many open gates of items the page does not show."""
+        if RunStatus(self.run.status).is_over or len(self.inner_reviews) < GATES_SHOWN:
+            return 0
+        return self._inner_gates.count() - len([r for r in self.open_reviews if r.step_run.scope])
+
+    @cached_property
+    def item_names(self) -> Mapping[uuid.UUID, str]:
+        return item_names(self.open_reviews)
 
     @cached_property
     def folds(self) -> bool:
@@ -339,7 +413,7 @@ class _Builder:
         if row is None:
             return Way.AHEAD
         if row.status in (StepStatus.COMPLETED, StepStatus.FAILED) and row.port is not None:
-            took = row.port == edge.port and row.edges.get(edge.id, True) is not False
+            took = leaves_by(row.port, edge.port) and row.edges.get(edge.id, True) is not False
             return Way.TAKEN if took else Way.CLOSED
         if row.status in (StepStatus.SKIPPED, StepStatus.CANCELLED):
             return Way.CLOSED
@@ -366,7 +440,9 @@ class _Builder:
         gates = tuple(self._gate(review) for review in self.open_reviews)
         over = RunStatus(run.status).is_over
         failed = next((row.key for row in rows if row.failure is not None), "")
-        demo = any(row.provider == "demo" for row in self.current.values())
+        demo = any(row.provider == "demo" for row in self.current.values()) or any(
+            view.demo for view in self.items.values()
+        )
         return RunSnapshot(
             id=run.pk,
             tenant_id=run.tenant_id,
@@ -386,7 +462,8 @@ class _Builder:
             steps_total=run.steps_total or len(rows),
             tokens=run.tokens,
             cost=run.cost,
-            cost_known=all(row.cost_known for row in self.current.values()),
+            cost_known=all(row.cost_known for row in self.current.values())
+            and not self._inner_cost_unknown(),
             demo=demo,
             started=run.started_at,
             took_ms=run.duration_ms if over else None,
@@ -405,10 +482,35 @@ class _Builder:
             lanes=self.layout.width,
             folded=self._folded(rows),
             gates=gates,
+            gates_more=self.gates_more,
             output=self._output(),
             controls=self._controls(rows, failed),
             failed_key=failed,
         )
+
+    def _inner_cost_unknown(self) -> bool:
+        if not self.items:
+            return False
+        inner = StepRun.objects.filter(run=self.run, tenant_id=self.run.tenant_id, cost_known=False)
+        return inner.exclude(scope="").exists()
+
+    def _inside(self, parent: str) -> tuple[Inside, ...]:
+        """The steps in a container's body, in the order of their list."""
+        found = []
+        for step in body_order(self.definition, parent, CATALOG):
+            kind = step_type_of(step.type)
+            found.append(
+                Inside(
+                    key=step.key,
+                    label=step.label,
+                    icon=kind.icon if kind is not None else "puzzle",
+                    tile=tile_of(step, kind),
+                    does=kind.summary(step.config) if kind is not None else "",
+                    off=not step.enabled,
+                    inside=self._inside(step.key),
+                )
+            )
+        return tuple(found)
 
     def _starter(self) -> str:
         if self.run.started_by is not None:
@@ -426,7 +528,11 @@ class _Builder:
         running = row is not None and row.started_at is not None and row.completed_at is None
         failure = self._failure(step, row, attempts) if status == StepStatus.FAILED else None
         branch, branch_column, of_what = self._branch(lane)
-        spent = row is not None and bool(row.tokens or row.cost)
+        items = self.items.get(row.pk) if row is not None else None
+        tokens, cost = (row.tokens, row.cost) if row is not None else (0, Decimal(0))
+        if items is not None:
+            tokens, cost = items.tokens, items.cost
+        spent = bool(tokens or cost)
         open_attempt = next((a for a in reversed(attempts) if a.status == AttemptStatus.OPEN), None)
         return Row(
             key=step.key,
@@ -442,10 +548,10 @@ class _Builder:
             since=row.started_at
             if row is not None and running and status not in (StepStatus.PENDING,)
             else None,
-            tokens=row.tokens if row is not None and spent else None,
-            cost=row.cost if row is not None and spent and row.cost_known else None,
+            tokens=tokens if spent else None,
+            cost=cost if row is not None and spent and row.cost_known else None,
             aside="" if spent else self._aside(step, row, kind),
-            demo=row is not None and row.provider == "demo",
+            demo=row is not None and (row.provider == "demo" or (items is not None and items.demo)),
             story=words.story(attempts, answered=status == StepStatus.COMPLETED)
             if failure is None
             else ("", ""),
@@ -464,8 +570,15 @@ class _Builder:
             on_branch=of_what,
             rail=step_rail(lane, self.way),
             gap=gap_rail(lane.gap, self.way, tall=any(branch)),
-            revision=f"{row.status}:{row.attempt}:{row.round}:{len(attempts)}" if row is not None else "",
+            revision=self._revision(row, len(attempts), items) if row is not None else "",
+            items=items,
+            inside=self._inside(step.key),
         )
+
+    @staticmethod
+    def _revision(row: StepRun, attempts: int, items: ItemsView | None) -> str:
+        said = f"{row.status}:{row.attempt}:{row.round}:{attempts}"
+        return said if items is None else f"{said}:{items.completed}:{items.failed}"
 
     def _status(self, step: StepDef, row: StepRun | None) -> str:
         """The row's own status; what a finished run never came to is simply not started."""
@@ -612,12 +725,20 @@ class _Builder:
                 if part
             ),
             retryable=bool(error.get("retryable")),
-            kept=words.steps_kept(done, approvals=approvals),
+            kept=self._kept(row, done, approvals),
             detail=str(error.get("detail") or ""),
             code=str(error.get("code") or ""),
             field=str(error.get("field") or ""),
             tries=tries,
         )
+
+    def _kept(self, row: StepRun, done: Sequence[int], approvals: int) -> str:
+        kept = words.steps_kept(done, approvals=approvals)
+        items = self.items.get(row.pk)
+        if items is None or not items.completed:
+            return kept
+        finished = f"{items.completed:,} finished item{'s' if items.completed != 1 else ''}"
+        return f"{finished} of {items.total:,} {'are' if items.completed != 1 else 'is'} kept. {kept if done else ''}".strip()
 
     @staticmethod
     def _folded(rows: Sequence[Row]) -> tuple[str, str]:
@@ -633,7 +754,11 @@ class _Builder:
     @cached_property
     def status(self) -> str:
         """The run's status; one that a decision has set going again is running, though its driver says so only later."""
-        working = any(row.status in (StepStatus.RUNNING, StepStatus.QUEUED) for row in self.current.values())
+        working = any(
+            # A container works through its items even where all of them wait for people.
+            row.status in (StepStatus.RUNNING, StepStatus.QUEUED) and row.wait != Wait.ITEMS
+            for row in self.current.values()
+        )
         if self.run.status == RunStatus.PAUSED and self.run.intent == Intent.NONE and working:
             return RunStatus.RUNNING
         return self.run.status
@@ -682,6 +807,8 @@ class _Builder:
             where = f"step {self.numbers[failed]}" if failed in self.numbers else "where it stopped"
             found.append(Control("retry", "Retry", "rotate-cw", text=f"{kept} The run goes on from {where}."))
             return tuple(found)
+        if run.status == RunStatus.COMPLETED:
+            return tuple(self._again(row) for row in rows if row.items is not None and row.items.failed)
         if RunStatus(run.status).is_over or run.intent == Intent.CANCEL:
             return ()
         if run.intent == Intent.PAUSE:
@@ -701,8 +828,16 @@ class _Builder:
         )
         return tuple(found)
 
+    @staticmethod
+    def _again(row: Row) -> Control:
+        """The failed items of a completed run, in a new run."""
+        assert row.items is not None
+        failed = f"{row.items.failed:,} failed item{'s' if row.items.failed != 1 else ''}"
+        text = "A new run does them and what follows; everything else is taken from this one."
+        return Control("retry_items", f"Retry {failed}", "rotate-cw", text=text, step=row.key)
+
     def _gate(self, review: Review) -> Gate:
-        row = next(r for r in self.current.values() if r.pk == review.step_run_id)
+        row = review.step_run
         sources = [
             self.definition.step(edge.source).label
             for edge in self.definition.incoming(row.step_key)
@@ -737,6 +872,7 @@ class _Builder:
             due=review.due_at,
             next_label=after[0] if len(set(after)) == 1 else "",
             reject_leads_on=any(edge.port == "rejected" for edge in self.definition.outgoing(row.step_key)),
+            item=self.item_names.get(review.pk, ""),
         )
 
     def _output(self) -> Output | None:

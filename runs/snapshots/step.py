@@ -137,7 +137,7 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
     events = Event.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key).order_by("-seq")[:_EVENTS]
     open_attempt = next((a for a in reversed(attempts) if a.status == AttemptStatus.OPEN), None)
     running = row is not None and row.started_at is not None and row.completed_at is None
-    tries = tuple(_tries(attempts))
+    tries = tuple(tries_of(attempts))
     value = unpacked(row.output, run) if row is not None and row.output is not None else None
     decided = review is not None and review.status == Review.Status.DECIDED
     original = value.get("original") if decided and isinstance(value, dict) else None
@@ -208,12 +208,12 @@ def _previous(run: Run, definition: Definition, step: StepDef, row: StepRun | No
     sources = _sources(definition, step, row)
     if not definition.incoming(step.key):
         for name, value in run.input.items():
-            yield _shown(f"input.{name}", value)
+            yield shown_value(f"input.{name}", value)
         return
     outputs = _outputs(run, set(sources))
     for key in sources:
         if key in outputs:
-            yield _shown(definition.step(key).label, outputs[key])
+            yield shown_value(definition.step(key).label, outputs[key])
 
 
 def _values(run: Run, definition: Definition, step: StepDef, row: StepRun | None) -> Iterator[Value]:
@@ -248,7 +248,7 @@ def _values(run: Run, definition: Definition, step: StepDef, row: StepRun | None
     )
     for written, path in paths.items():
         try:
-            yield _shown(written, resolve(path, scope))
+            yield shown_value(written, resolve(path, scope))
         except StepwellError as error:
             yield Value(written, "", is_text=True, problem=error.message)
 
@@ -279,7 +279,7 @@ def _variables(run: Run, definition: Definition) -> JSONObject:
     return values
 
 
-def _shown(path: str, value: JSONValue) -> Value:
+def shown_value(path: str, value: JSONValue) -> Value:
     text = words.text_of(value)
     body = text if text is not None else as_json(value)
     if len(body) > _VALUE_CHARS:
@@ -290,7 +290,7 @@ def _shown(path: str, value: JSONValue) -> Value:
 # --- what was tried ------------------------------------------------------------------------------
 
 
-def _tries(attempts: list[Attempt]) -> Iterator[Try]:
+def tries_of(attempts: list[Attempt]) -> Iterator[Try]:
     counted = 0
     for place, attempt in enumerate(attempts):
         counted += attempt.counted

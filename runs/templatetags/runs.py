@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,6 +22,7 @@ from runs.selectors import WorkflowFigures, workflow_figures
 from runs.selectors import last_runs as newest_runs
 from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
+from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
 from workflows.lib.jsontypes import JSONObject
 from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
 from workflows.tenancy.models import Tenant
@@ -72,6 +75,42 @@ def row_shape(row: Row) -> str:
 @register.simple_tag
 def row_word(row: Row) -> str:
     return look_of(row.status, retried=row.retried, review=row.review).word
+
+
+@register.simple_tag
+def cell_shape(cell: Cell) -> str:
+    """The ``data-s`` of an item."""
+    return look_of(cell.status, retried=cell.retried, review=cell.review).shape
+
+
+@register.simple_tag
+def first_items(view: ItemsView) -> ItemsPage:
+    """``{% first_items view as page %}``: the table of items before anybody has filtered it."""
+    return first_page(view)
+
+
+@register.simple_tag
+def item_choices(view: ItemsView) -> list[tuple[str, str, int]]:
+    """What the table of items can be narrowed to: (status, its word, how many)."""
+    waiting = view.total - view.finished - view.running
+    counts = [
+        ("", "All", view.total),
+        ("completed", "Succeeded", view.completed),
+        ("failed", "Failed", view.failed),
+        ("running", "Under way", view.running),
+        ("pending", "Not started", waiting),
+        ("cancelled", "Cancelled", view.cancelled),
+    ]
+    return [choice for choice in counts if choice[2] or not choice[0]]
+
+
+@register.simple_tag
+def items_address(run: Run | RunSnapshot, page: ItemsPage, number: int) -> str:
+    """The address of another page of the same filtered items."""
+    query = page.query
+    wanted = {"scope": page.view.scope, "status": query.status, "q": query.text, "page": str(number)}
+    said = urlencode({name: value for name, value in wanted.items() if value})
+    return f"{reverse('runs:items', args=[run.pk if isinstance(run, Run) else run.id, page.view.key])}?{said}"
 
 
 @register.simple_tag

@@ -18,6 +18,7 @@ from runs.selectors import decided_reviews, open_reviews, people
 from runs.services.decide_review import decide_review
 from runs.services.viewing import is_for, viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.items import item_names
 from runs.snapshots.run import output_view, unpacked
 from runs.snapshots.words import decided, one_line, text_of
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
@@ -46,15 +47,18 @@ def index(request: TenantRequest) -> HttpResponse:
 
 
 def _inbox(request: TenantRequest) -> dict[str, Any]:
-    """The waiting gates in two groups: for this person, and for others. One query."""
+    """The waiting gates in two groups: for this person, and for others. Two queries at most."""
+    waiting = list(open_reviews(request.tenant)[:_WAITING])
+    items = item_names(waiting)
     entries = [
         {
             "review": review,
+            "item": items.get(review.pk, ""),
             "line": review.instructions or one_line(text_of(review.content)),
             "mine": is_for(review, request.actor),
             "who": people(review.assignees),
         }
-        for review in open_reviews(request.tenant)[:_WAITING]
+        for review in waiting
     ]
     return {
         "section": "reviews",
@@ -75,7 +79,7 @@ def _run_of(review: Review) -> Run:
 def _pane(request: TenantRequest, review: Review, **said: Any) -> dict[str, Any]:
     """One gate with what led to it. `said`: what a refused decision had said."""
     run = _run_of(review)
-    snapshot = run_snapshot(run)
+    snapshot = run_snapshot(run, gate=review.pk)
     gate = next((gate for gate in snapshot.gates if gate.id == review.pk), None)
     content = unpacked(review.content, run)
     return {
@@ -137,7 +141,8 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     except (Conflict, Invalid, NotAllowed) as error:
         review.refresh_from_db()
         return _refused(request, review, error.message, error.status)
-    done = f"{review.title}: {decided(review).split(' by ')[0].lower() or 'your vote is counted'}"
+    # The title is last: it may end in a question mark.
+    done = f"{decided(review).split(' by ')[0] or 'Your vote is counted'}: {review.title}"
     if request.htmx:
         response = HttpResponse(status=204)
         response["HX-Trigger"] = json.dumps({"toast": {"text": done}})

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -15,12 +16,15 @@ from django.urls import reverse
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
-from runs.forms import HistoryForm
+from runs.engine.scopes import Place
+from runs.forms import HistoryForm, ItemsForm, RetryItemsForm
 from runs.models import Run
 from runs.selectors import run_history, strips_of
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
+from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
 from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
 from runs.snapshots.step import StepPanel, step_panel
 from runs.snapshots.words import subject
@@ -101,6 +105,13 @@ def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str) -> dict[str, Any]:
+    if (item := item_panel(run, key) if parse_scope(key) is not None else None) is not None:
+        return {
+            "section": "runs",
+            "run": snapshot,
+            "viewer": viewer_of(snapshot, request.actor),
+            **_item(request, run, item, "output"),
+        }
     panel = step_panel(run, key) if key and key != "input" else None
     if not key and snapshot.failed_key and not snapshot.gates:
         key = snapshot.failed_key
@@ -150,6 +161,54 @@ def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
 
 
 _TABS = {"output", "input", "prompt", "attempts", "events"}
+
+
+# --- items ---------------------------------------------------------------------------------------
+
+
+@require_GET
+@tenant_required
+def item(request: TenantRequest, pk: uuid.UUID, scope: str) -> HttpResponse:
+    """The panel of one item, named by its scope (`f[3]`): a fragment for our script, else the run's page with it open."""
+    run = get_run(request, pk)
+    panel = item_panel(run, scope)
+    if panel is None:
+        raise NotFound(NOT_FOUND)
+    if not request.htmx:
+        address = reverse("runs:detail", args=[run.pk])
+        return HttpResponseRedirect(f"{address}?{urlencode({'step': scope})}")
+    wanted = request.GET.get("tab", "output")
+    context = {"run": run, **_item(request, run, panel, wanted if wanted in _ITEM_TABS else "output")}
+    return render(request, "runs/_item_panel.html", context)
+
+
+_ITEM_TABS = {"output": "Result", "input": "Input", "prompt": "Prompt as sent", "attempts": "Attempts"}
+
+
+def _item(request: TenantRequest, run: Run, panel: ItemPanel, tab: str) -> dict[str, Any]:
+    return {
+        "item": panel,
+        "panel": panel,
+        "panel_key": panel.scope,
+        "tabs": [{"key": key, "label": label} for key, label in _ITEM_TABS.items()],
+        "tab": tab,
+        "may_control": request.actor.may(Permission.CONTROL_RUNS),
+    }
+
+
+@require_GET
+@tenant_required
+def items(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """The items of a container, filtered and paged here: a fragment for our script, else a page of its own."""
+    run = get_run(request, pk)
+    form = ItemsForm(request.GET)
+    place = Place(key, request.GET.get("scope", "")[:255])
+    found = items_of_step(run, place, form.wanted())
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    page, step_of = found
+    context = {"section": "runs", "run": run, "page": page, "name": step_of.label}
+    return render(request, "runs/_items.html" if request.htmx else "runs/items.html", context)
 
 
 # --- controls ------------------------------------------------------------------------------------
@@ -212,6 +271,31 @@ def retry(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         lambda run: retry_run(run=run, actor=request.actor, from_step=from_step, model=model),
         f"Trying again with {model}" if model else "Trying again",
     )
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def retry_items(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """The failed items again, or those named: in this run where it failed, in a new one where it was completed."""
+    run = get_run(request, pk, Permission.CONTROL_RUNS)
+    form = RetryItemsForm(request.POST)
+    if not form.is_valid():
+        message = next(iter(form.errors.values()))[0]
+        return HttpResponse(message, status=422, content_type="text/plain; charset=utf-8")
+    made: list[Run] = []
+
+    def again(run: Run) -> Run:
+        wanted = form.cleaned_data
+        made.append(retry_items_of(run=run, actor=request.actor, items=wanted["items"], step=wanted["step"]))
+        return made[0]
+
+    answer = _control(request, pk, again, "Trying the items again")
+    if made and made[0].pk != run.pk:
+        address = reverse("runs:detail", args=[made[0].pk])
+        if not request.htmx:
+            return redirect(address)
+        answer["HX-Redirect"] = address
+    return answer
 
 
 # --- result --------------------------------------------------------------------------------------

@@ -34,7 +34,13 @@
         // The box shows three lines; the panel holds everything.
         if (node.length > BOX_KEEPS) node.deleteData(0, node.length - BOX_KEEPS / 2);
       }
-      for (const full of document.querySelectorAll(`[data-live-full="${attempt}"]`)) nodeOf(full).appendData(added);
+      const whole = texts.get(attempt).text;
+      for (const full of document.querySelectorAll(`[data-live-full="${attempt}"]`)) {
+        const node = nodeOf(full);
+        // A panel that came with a part of the text already gets the whole of it, not the same words twice.
+        if (node.length + added.length === whole.length) node.appendData(added);
+        else node.data = whole;
+      }
     }
     waiting.clear();
   };
@@ -100,6 +106,16 @@
       if (twin) twin.open = one.open;
     });
     keepForms(old, fresh);
+    if (old.querySelector(".fan.is-all")) fresh.querySelector(".fan")?.classList.add("is-all");
+    // A table of items that somebody filters, pages or types in stays; run-items.js reads it anew.
+    for (const table of old.querySelectorAll("[data-items]")) {
+      const search = table.querySelector("input[type=search]");
+      if (!table.hasAttribute("data-items-chosen") && !table.contains(document.activeElement) && search?.value === search?.defaultValue) continue;
+      fresh.querySelector(`[data-items="${CSS.escape(table.dataset.items)}"]`)?.replaceWith(table);
+    }
+    for (const link of old.querySelectorAll("[data-step-link][aria-current]")) {
+      fresh.querySelector(`[data-step-link="${CSS.escape(link.dataset.stepLink)}"]`)?.setAttribute("aria-current", "true");
+    }
     for (const field of old.querySelectorAll("input[id], textarea[id]")) {
       const twin = fresh.querySelector(`#${CSS.escape(field.id)}`);
       if (twin && field.value !== field.defaultValue) twin.value = field.value;
@@ -171,6 +187,17 @@
     }
   };
 
+  // The number beside Reviews, in the menu and in the bar of phones.
+  const countReviews = (waiting) => {
+    for (const count of document.querySelectorAll("[data-review-count]")) {
+      count.hidden = !waiting;
+      const words = document.createElement("span");
+      words.className = "vh";
+      words.textContent = " waiting for you";
+      count.replaceChildren(...(waiting ? [waiting > 99 ? "99+" : String(waiting), words] : []));
+    }
+  };
+
   // --- the line -------------------------------------------------------------------------------------
   stepwell.enliven("[data-run]", (page) => {
     let socket;
@@ -216,6 +243,7 @@
       page.dataset.runOver = message.over ? "yes" : "no";
       document.title = `${message.title} · Stepwell`;
       if (!lostAt) show(true);
+      if ("reviews" in message) countReviews(message.reviews);
       if (message.say.length) stepwell.announce(message.say.join(". "));
       document.dispatchEvent(new CustomEvent("run:changed"));
     };

@@ -4,26 +4,31 @@
   const panel = () => document.getElementById("panel");
   const shown = () => panel()?.querySelector("[data-panel-of]")?.dataset.panelOf ?? "";
   const linkOf = (key) => document.querySelector(`#run-flow [data-step-link="${CSS.escape(key)}"]`);
+  // Where a step or item is loaded from: its link, or, when that is on another page of items, the panel that shows it.
+  const urlOf = (key) => (linkOf(key) ?? document.querySelector(`#panel [data-step-link="${CSS.escape(key)}"], #panel [data-panel-of="${CSS.escape(key)}"]`))?.dataset.panelUrl;
+  // Items are named by their scope, which ends in a bracket.
+  const isItem = (key) => key.endsWith("]");
   const tabOf = () => panel().querySelector('[role="tab"][aria-selected="true"]')?.id.replace(/^step-|-tab$/g, "") ?? "output";
   let asked = 0;
   let revision = "";
+  let unseen = 0;
 
   const mark = (key) => {
     for (const row of document.querySelectorAll(".runstep.is-selected")) row.classList.remove("is-selected");
     document.querySelectorAll("[data-step-link][aria-current]").forEach((link) => link.removeAttribute("aria-current"));
     const link = linkOf(key);
-    link?.closest(".runstep")?.classList.add("is-selected");
+    if (!isItem(key)) link?.closest(".runstep")?.classList.add("is-selected");
     link?.setAttribute("aria-current", "true");
-    revision = link?.closest("[data-row]")?.dataset.revision ?? "";
+    revision = link?.closest("[data-revision]")?.dataset.revision ?? "";
   };
   const load = async (key, tab) => {
-    const link = linkOf(key);
-    if (!link) return;
+    const url = urlOf(key);
+    if (!url) return;
     const number = ++asked;
     const side = panel();
     const top = shown() === key ? side.querySelector(".insp__body:not([hidden])")?.scrollTop : 0;
     try {
-      const answer = await fetch(`${link.dataset.panelUrl}?tab=${tab}`, { headers: { "HX-Request": "true" } });
+      const answer = await fetch(`${url}?tab=${tab}`, { headers: { "HX-Request": "true" } });
       if (number !== asked) return;
       if (!answer.ok) throw new Error(answer.status);
       side.innerHTML = await answer.text();
@@ -41,13 +46,14 @@
     history.replaceState(null, "", url);
   };
   const choose = (key) => {
+    const loading = load(key, shown() && panel().querySelector("[role=tab]") ? tabOf() : "output");
     mark(key);
     address(key);
-    return load(key, shown() ? tabOf() : "output");
+    return loading;
   };
 
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("#run-flow [data-step-link]");
+    const link = event.target.closest("#run-flow [data-step-link], #panel [data-step-link]");
     if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
       choose(link.dataset.stepLink);
@@ -59,9 +65,15 @@
   document.addEventListener("run:changed", () => {
     const key = shown();
     if (!key || key === "input") return;
-    const row = linkOf(key)?.closest("[data-row]");
-    row?.querySelector(".runstep")?.classList.add("is-selected");
-    if (row && row.dataset.revision !== revision) {
+    const row = linkOf(key)?.closest("[data-revision]");
+    if (!isItem(key)) row?.querySelector(".runstep")?.classList.add("is-selected");
+    // An item whose row is not on this page of the table cannot be told to have changed: it is read now and then.
+    if (!row && isItem(key)) {
+      unseen ||= setTimeout(() => {
+        unseen = 0;
+        if (shown() === key && !linkOf(key)) load(key, tabOf());
+      }, 2000);
+    } else if (row && row.dataset.revision !== revision) {
       revision = row.dataset.revision;
       load(key, tabOf());
     }
@@ -69,7 +81,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || stepwell.typing(event)) return;
     if (document.body.dataset.singleKeys === "off" || document.querySelector("dialog[open]")) return;
-    const links = [...document.querySelectorAll("#run-flow [data-row] [data-step-link]")].filter((link) => link.offsetParent);
+    const links = [...document.querySelectorAll("#run-flow [data-row] h3 [data-step-link]")].filter((link) => link.offsetParent);
     if (event.key === "[" || event.key === "]") {
       const now = links.findIndex((link) => link.dataset.stepLink === shown());
       const next = links[Math.max(0, Math.min(links.length - 1, now + (event.key === "]" ? 1 : -1)))];
@@ -90,7 +102,9 @@
     try {
       const answer = await fetch(form.action, { method: "POST", body: new FormData(form, event.submitter), headers: { "HX-Request": "true" } });
       const told = answer.headers.get("HX-Trigger");
-      if (answer.status === 204) stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
+      const elsewhere = answer.headers.get("HX-Redirect");
+      if (elsewhere) location.assign(elsewhere);
+      else if (answer.status === 204) stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
       else if (answer.status === 401 || answer.redirected) location.reload();
       else stepwell.toast(answer.headers.get("content-type")?.startsWith("text/plain") ? await answer.text() : "That did not work. Reload the page and try again.", { kind: "bad" });
     } catch {

@@ -300,7 +300,7 @@ def test_the_list_asks_the_same_number_of_queries_for_many(
     for number in range(2, 7):
         forget()
         prepared._cache.clear()
-        with django_assert_num_queries(7 if include else 5):
+        with django_assert_num_queries(8 if include else 5):
             assert len(api.get("/workflow-executions", query).json()["items"]) == number - 1
         a_run(number)
 

@@ -14,7 +14,7 @@ A maker takes the world and returns the address's parameters. `sample` is what a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -148,6 +148,17 @@ def a_failed_run(world: World) -> dict[str, Any]:
 
 def a_step_of_a_run(world: World) -> dict[str, Any]:
     return {**a_run_that_is_over(world), "key": "one"}
+
+
+def an_item(world: World) -> dict[str, Any]:
+    """A failed item of a completed run; each address takes of these parameters what it names."""
+    inner = runs.step("inner", parent="each")
+    definition = replace(runs.graph(runs.step("each", "fan_out"), inner), edges=())
+    run = runs.run_of(
+        world.alice, definition, name="Canary of Marlowe", status="completed", output={"content": "x"}
+    )
+    runs.worked_through(run, "each", ["completed", "failed"])
+    return {"pk": run.pk, "key": "each", "scope": "each[1]"}
 
 
 def a_review(world: World) -> dict[str, Any]:
@@ -289,6 +300,9 @@ ROUTES: dict[str, Route] = {
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
+    "runs:items": thing(an_item, GET=VIEW),
+    "runs:item": thing(an_item, GET=VIEW),
+    "runs:retry_items": thing(an_item, {"step": "each", "items": "failed"}, POST=CONTROL),
     "runs:pause": thing(a_run, POST=CONTROL),
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
@@ -318,6 +332,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions": page(GET=VIEW),
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/items": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/logs": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/events": thing(a_failed_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/cancel": thing(a_run_of_the_api, POST=CONTROL),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import count, pairwise
 from typing import Any
 
 from django.utils import timezone
 
+from runs.engine.items import ItemStatus
 from runs.engine.statuses import EventType, RunStatus, StepStatus, Wait
-from runs.models import Attempt, Event, Review, Run, StepRun
+from runs.models import Attempt, Event, Item, Review, Run, StepRun
+from runs.services.opened import Opened
 from workflows.definition.graph import Definition, EdgeDef, StepDef
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.models import Workflow, WorkflowVersion
+from workflows.steps.base import OpenItems
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant
 
@@ -97,6 +101,54 @@ def _definition(run: Run) -> Definition:
     from runs.snapshots.run import definitions_of
 
     return definitions_of({run.version_id})[run.version_id]
+
+
+def worked_through(
+    run: Run,
+    key: str,
+    statuses: Sequence[str],
+    *,
+    scope: str = "",
+    headings: Sequence[str] = (),
+    **fields: Any,
+) -> list[Item]:
+    """The container's row with an item of each status. It is open while one of them is, else completed."""
+    over = all(ItemStatus(status).is_terminal for status in statuses)
+    held = Opened.by(OpenItems(items=(), concurrency=5, tolerated=len(statuses))).to_json()
+    row = reached(
+        run,
+        key,
+        StepStatus.COMPLETED if over else StepStatus.RUNNING,
+        scope=scope,
+        wait="" if over else Wait.ITEMS,
+        held=held,
+        **fields,
+    )
+    now = timezone.now()
+    found = []
+    for index, status in enumerate(statuses):
+        begun = status != ItemStatus.PENDING
+        ended = ItemStatus(status).is_terminal
+        found.append(
+            Item(
+                run=run,
+                tenant_id=run.tenant_id,
+                step_run=row,
+                container=key,
+                scope=scope,
+                index=index,
+                heading=headings[index] if headings else f"Canary {index + 1}",
+                value={"name": f"Canary {index + 1}"},
+                status=status,
+                result={"content": f"What item {index + 1} gave."}
+                if status == ItemStatus.COMPLETED
+                else None,
+                error={"code": "odd", "message": "It broke."} if status == ItemStatus.FAILED else None,
+                started_at=now - timedelta(seconds=6) if begun else None,
+                completed_at=now - timedelta(seconds=2) if ended else None,
+            )
+        )
+    return Item.objects.bulk_create(found)
 
 
 def attempt(row: StepRun, status: str = "succeeded", **fields: Any) -> Attempt:
