@@ -18,7 +18,7 @@ from workflows.definition.graph import (
 )
 from workflows.definition.retry import RetryPolicy
 
-TYPES = ("llm", "llm", "llm", "transform", "condition", "delay", "review", "merge", "filter")
+TYPES = ("llm", "llm", "llm", "transform", "condition", "parallel", "delay", "review", "merge", "filter")
 
 
 def random_definition(
@@ -63,10 +63,12 @@ def _body(
         choices = [ErrorChoice.FAIL, ErrorChoice.CONTINUE, ErrorChoice.ROUTE]
         # What else has started when a failure holds the run does depend on the order.
         policy = chance.choice(choices if racing else choices[1:])
+        kind = chance.choice(kinds)
         step = StepDef(
             key=f"k{len(made)}",
-            type=chance.choice(kinds),
+            type=kind,
             label=f"Step {len(made)}",
+            config={"branches": [{"name": "a"}, {"name": "b"}]} if kind == "parallel" else {},
             enabled=chance.random() > 0.15,
             parent=parent,
             order=number,

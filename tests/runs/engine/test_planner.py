@@ -22,7 +22,16 @@ from runs.engine.scopes import Place
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from tests.workflows.definition.support import FakeCatalog
-from workflows.definition.graph import Definition, EdgeDef, JoinKind, JoinRule, Losers, StepDef
+from workflows.definition.graph import (
+    Definition,
+    EdgeDef,
+    ErrorChoice,
+    ErrorPolicy,
+    JoinKind,
+    JoinRule,
+    Losers,
+    StepDef,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PAST, LATER = NOW - timedelta(seconds=1), NOW + timedelta(hours=1)
@@ -277,3 +286,26 @@ def test_a_crash_makes_the_same_try_again_and_three_blame_the_step() -> None:
 @pytest.mark.parametrize("status", [RunStatus.COMPLETED, RunStatus.CANCELLED, RunStatus.FAILED])
 def test_a_run_that_is_over_wants_nothing(status: RunStatus) -> None:
     assert plan(graph_of("a>b"), state_of(done("a"), status=status), NOW) == ()
+
+
+# --- all ways out at once ------------------------------------------------------------------------
+
+
+def test_a_parallel_leaves_by_all_its_branches_but_not_by_the_one_for_failures() -> None:
+    graph = graph_of(
+        "p.one>a p.two>b p.error>c a>j b>j",
+        p={
+            "type": "parallel",
+            "config": {"branches": [{"name": "one"}, {"name": "two"}]},
+            "on_error": ErrorPolicy(ErrorChoice.ROUTE),
+        },
+    )
+    assert graph.main_port("p") == "*"
+    assert plan(graph, state_of(done("p", port="*")), NOW) == (
+        started("a", "pa"),
+        started("b", "pb"),
+        SkipStep(Place("c"), 0, Skip.BRANCH),
+    )
+    assert started("c", "pc") in plan(graph, state_of(failed("p", port="error")), NOW)
+    both = state_of(done("p", port="*"), done("a"), done("b"))
+    assert started("j", "aj", "bj") in plan(graph, both, NOW)
