@@ -27,7 +27,7 @@ from runs import partials
 from runs.consumers import hub
 from runs.models import Attempt, Run
 from runs.progress import run_group
-from runs.services.viewing import viewer_of
+from runs.services.viewing import viewer_of, waiting_for
 from runs.snapshots import RunSnapshot
 from workflows.templatetags.ui import look_of
 from workflows.tenancy.actor import Actor
@@ -199,6 +199,9 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             + [{"id": part, "html": html} for part, html in own.items()],
             "say": _news(before.run, after) if before is not None else [],
         }
+        if before is None or before.run.gates != after.gates:
+            # The number in the navigation, which the page was printed with.
+            message["reviews"] = waiting_for(self.actor)
         return message, seen
 
     # --- text -------------------------------------------------------------------------------------

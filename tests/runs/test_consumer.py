@@ -49,6 +49,7 @@ class Page:
         self.texts = {}
         self.doubled = False
         self.said = []
+        self.reviews = None
         self.stamp = stamp
 
     async def open(self):
@@ -63,6 +64,7 @@ class Page:
             self.parts |= {part["id"]: part["html"] for part in message["parts"]}
             self.said += message["say"]
             self.stamp = message["stamp"]
+            self.reviews = message.get("reviews", self.reviews)
         elif "a" in message:
             known = self.texts.get(message["a"], "")
             self.doubled |= message["o"] != len(known)
@@ -197,6 +199,7 @@ async def test_the_page_after_live_fragments_equals_the_page_after_a_reload():
     progress.run_changed(run.pk, run.tenant_id, 1)
     await page.until(lambda: "Review gate waits for a review" in page.said)
     assert "Idea analysis succeeded" in page.said
+    assert page.reviews == 1, "the number beside Reviews follows"
     assert still(page.parts) == still(await everything(run, world.bob))
 
     @sync_to_async
