@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.types import ModelCheck
 from workflows.definition.validation import validate
 from workflows.lib.errors import Invalid, Problem
 from workflows.models import Workflow
+from workflows.providers.models import BadModel, parse_model
 from workflows.services.drafts import compile_draft
 from workflows.steps.catalog import CATALOG, model_problems
 from workflows.tenancy.models import Tenant
@@ -17,7 +18,24 @@ from workflows.tenancy.models import Tenant
 def problems_of(workflow: Workflow, definition: Definition | None = None) -> tuple[Problem, ...]:
     """Every problem of the draft, errors and warnings, in the order of its steps; `definition` spares reading it."""
     definition = compile_draft(workflow) if definition is None else definition
-    return validate(definition, CATALOG, models=models_of(workflow.tenant))
+    found = validate(definition, CATALOG, models=models_of(workflow.tenant))
+    return (*found, *_fallback_problems(definition))
+
+
+def _fallback_problems(definition: Definition) -> Iterator[Problem]:
+    """Entries of the workflow's own fallback order that name no model: they are passed over when it runs."""
+    for place, entry in enumerate(definition.settings.get("fallback") or ()):
+        try:
+            parse_model(entry)
+        except BadModel as error:
+            yield Problem(
+                error.code,
+                f"The fallback order holds “{entry}”: {error.message}",
+                field="fallback",
+                path=f"definition.settings.fallback[{place}]",
+                fix="Write provider:model.",
+                severity="warning",
+            )
 
 
 def models_of(tenant: Tenant) -> ModelCheck:

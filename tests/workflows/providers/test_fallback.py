@@ -231,6 +231,23 @@ def test_an_open_breaker_is_passed_over_without_a_call_and_says_when_it_is_probe
     assert hop.error.message.startswith("OpenAI is paused after 5 failures, next probe at ")
 
 
+def test_a_step_in_a_hurry_pauses_nobody(first: FakeOpenAI) -> None:
+    import threading
+
+    held = threading.Event()
+    gates = ProviderGates("redis://127.0.0.1:1/0")
+    candidate = at(first, "openai")
+    first.script(*[Reply(text="Too late", wait=held) for _ in range(6)])
+    try:
+        for _ in range(6):
+            with pytest.raises(ProviderError) as raised:
+                ask(candidate, gates=gates, time_left=lambda: 0.05)
+            assert raised.value.code == "timeout"
+    finally:
+        held.set()
+    assert gates.breakers([candidate.gate])[candidate.gate].is_untouched
+
+
 class Shut:
     """Gates whose breakers are all open."""
 

@@ -250,3 +250,13 @@ def test_empty_stays_empty() -> None:
     assert encrypt("") == ""
     assert not Secret.of("")
     assert str(Secret.of("x")) == "••••••••"
+
+
+def test_an_order_that_names_no_model_is_a_warning_of_the_workflow(world: World) -> None:
+    from tests.support.factories import workflow
+    from workflows.services.check_workflow import problems_of
+
+    made_here = workflow(world.tenant, settings={"fallback": ["google:gemini-2.5-flash", "nonsense"]})
+    [problem] = [one for one in problems_of(made_here) if one.field == "fallback"]
+    assert problem.path == "definition.settings.fallback[1]"
+    assert not problem.is_error
