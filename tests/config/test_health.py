@@ -30,3 +30,10 @@ def test_missing_migrations_keep_traffic_away(client: Client, monkeypatch: pytes
 
 def test_it_is_not_changed_by_a_post(client: Client):
     assert client.post("/healthz").status_code == 405
+
+
+def test_a_page_without_a_picture_of_its_own_gets_the_favicon():
+    with override_settings(STATIC_URL="/static/"):
+        answer = Client().get("/favicon.ico")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/static/favicon")

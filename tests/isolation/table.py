@@ -237,6 +237,7 @@ def a_template(world: World) -> dict[str, Any]:
 
 ROUTES: dict[str, Route] = {
     # --- everybody's
+    "favicon": public("GET"),
     "healthz": public("GET"),
     "readyz": public("GET"),
     "accounts:sign_in": public("GET", "POST"),
