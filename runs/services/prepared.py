@@ -10,6 +10,7 @@ from functools import cached_property
 from uuid import UUID
 
 from runs.engine.graph import Graph, compile_graph
+from workflows.definition.generated import with_generated
 from workflows.definition.graph import Definition, StepDef
 from workflows.expressions.paths import normal
 from workflows.expressions.references import Reference, expression_references, references
@@ -106,7 +107,7 @@ def prepared_all(versions: Mapping[UUID, str]) -> dict[UUID, Prepared]:
 
 
 def _keep(version: WorkflowVersion) -> Prepared:
-    definition = load_definition(version)
+    definition = with_generated(load_definition(version), CATALOG.generated)
     made = Prepared(definition, compile_graph(definition, CATALOG))
     with _lock:
         _cache[version.content_hash] = made

@@ -24,6 +24,7 @@ from runs.selectors import people, step_runs_of
 from runs.snapshots import words
 from runs.snapshots.items import ItemsView, item_names, items_of
 from runs.snapshots.rails import Rail, Way, gap_rail, step_rail
+from workflows.definition.generated import with_generated
 from workflows.definition.graph import ERROR_PORT, Definition, EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
 from workflows.definition.ordering import body_order
@@ -249,7 +250,9 @@ def definitions_of(versions: set[uuid.UUID]) -> dict[uuid.UUID, Definition]:
     missing = versions - found.keys()
     if missing:
         rows = WorkflowVersion.objects.filter(pk__in=missing).values_list("pk", "document")
-        read = {pk: from_stored(json.loads(document)) for pk, document in rows}
+        read = {
+            pk: with_generated(from_stored(json.loads(document)), CATALOG.generated) for pk, document in rows
+        }
         with _lock:
             _definitions.update(read)
             while len(_definitions) > _KEPT_DEFINITIONS:

@@ -368,6 +368,10 @@ class StepType(ABC):
         """For containers: the hidden step that the settings stand for (a prompt per item); None: a body of steps."""
         return None
 
+    def generated(self, step: StepDef) -> tuple[StepDef, ...]:
+        """Steps that the settings add after this one in every run, in a row; the workflow itself stays without."""
+        return ()
+
     def along(self, config: JSONObject, output: JSONObject, port: str) -> JSONObject:
         """What the step at the end of a path on `port` is given of this step's output."""
         return output

@@ -89,6 +89,10 @@ class Catalog:
         found = registry.find(step.type)
         return found.own_body(step) if found else None
 
+    def generated(self, step: StepDef) -> tuple[StepDef, ...]:
+        found = registry.find(step.type)
+        return found.generated(step) if found else ()
+
     def can_disable(self, type: str) -> bool:
         found = registry.find(type)
         return found is None or found.can_disable

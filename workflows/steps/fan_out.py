@@ -12,6 +12,7 @@ from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.base import Group, NewItem, OpenItems, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
+    BoolField,
     ChoiceField,
     ExpressionField,
     ModelField,
@@ -102,6 +103,18 @@ class FanOutStep(StepType):
             section="Result",
             more=True,
         )
+        append_check = BoolField(
+            label="Then check the results against each other",
+            help_text="Adds a consistency check after this step in every run.",
+            section="Afterwards",
+            more=True,
+        )
+        append_prompts = BoolField(
+            label="Then write an implementation prompt for each result",
+            help_text="Adds one prompt per item after this step in every run.",
+            section="Afterwards",
+            more=True,
+        )
 
     def summary(self, config: JSONObject) -> str:
         at_once = config.get("concurrency") or 5
@@ -123,6 +136,21 @@ class FanOutStep(StepType):
         if not step.config.get("prompt"):
             return None
         return own_step(step, {name: step.config[name] for name in _PROMPT_SETTINGS if name in step.config})
+
+    def generated(self, step: StepDef) -> tuple[StepDef, ...]:
+        """The check and the prompts that the settings ask for, by the model of this step."""
+        model = {name: step.config[name] for name in ("model",) if step.config.get(name)}
+        found: list[StepDef] = []
+        if step.config.get("append_check"):
+            check = StepDef(f"{step.key}-check", "consistency_check", f"{step.label} - check", config=model)
+            found.append(check)
+        if step.config.get("append_prompts"):
+            config = {**model, "plan": f"{{{{steps.{step.label}.items}}}}"}
+            prompts = StepDef(
+                f"{step.key}-prompts", "implementation_prompts", f"{step.label} - prompts", config=config
+            )
+            found.append(prompts)
+        return tuple(found)
 
     def execute(self, context: StepContext) -> Outcome:
         """The items with their headings; what happens to them is the engine's affair."""
