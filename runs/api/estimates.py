@@ -9,7 +9,7 @@ from ninja import Body as JsonBody
 from ninja import Field, Router, Schema
 
 from runs.services.estimate_run import estimate_run
-from workflows.api.base import THING, WRITE_THING, Body, answer, money
+from workflows.api.base import THING, WRITE_THING, Body, answer, example, money
 from workflows.api.workflows import get_workflow
 from workflows.services.estimate import Estimate
 from workflows.tenancy.roles import Permission
@@ -65,6 +65,7 @@ def get(request: HttpRequest, id: str) -> HttpResponse:
     response={200: EstimateOut, **WRITE_THING},
     operation_id="estimate_run",
     summary="Estimate a run with this input",
+    openapi_extra=example({"input_data": {"text": "The lamp of the harbour was lit."}}),
 )
 def post(request: HttpRequest, id: str, body: JsonBody[Wish | None] = None) -> HttpResponse:
     """The range of a run with this input. Nothing is started or kept."""
