@@ -10,6 +10,7 @@ from django.db.models import Sum
 
 from runs.engine.statuses import RunStatus
 from runs.models import Run, StepRun
+from workflows.definition.generated import with_generated
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow, WorkflowVersion
 from workflows.providers import registry
@@ -18,6 +19,7 @@ from workflows.services.definitions import load_definition
 from workflows.services.drafts import compile_draft
 from workflows.services.estimate import Estimate, Used, estimate
 from workflows.services.provider_accounts import accounts_of
+from workflows.steps.catalog import CATALOG
 
 RUNS: Final = 20
 
@@ -35,6 +37,7 @@ def estimate_run(
         definition = load_definition(row) if row is not None and number else None
     if definition is None:
         definition = compile_draft(workflow)
+    definition = with_generated(definition, CATALOG.generated)
     runs, history = _history(workflow)
     default = definition.settings.get("default_model")
     return estimate(

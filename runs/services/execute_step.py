@@ -193,6 +193,10 @@ class _Write:
         task.writer.write(text)
 
 
+def _unseen(text: str) -> None:
+    """Where the text of a call goes that is not the step's own."""
+
+
 class _Chat:
     """Calls models for a step, over its fallback chain; each call is kept in the task as it was sent."""
 
@@ -207,7 +211,7 @@ class _Chat:
             route=work.route or Route(default_model=work.default_model, model_override=work.model_override),
             task=work.task,
             call=chat,
-            on_delta=_Write(work),
+            on_delta=_unseen if request.aside else _Write(work),
             deadline=self.deadline,
         )
 

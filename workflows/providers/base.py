@@ -37,6 +37,7 @@ class ChatRequest:
     """One call as it is sent. `model` is `provider:model`, or None for the tenant's default.
 
     `response_schema` asks for JSON of this JSON Schema. `temperature` and `max_tokens` None are left out.
+    `aside`: its text is not shown while it is written, since it is not the step's own.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -46,6 +47,7 @@ class ChatRequest:
     response_schema: JSONObject | None = None
     total_timeout_s: float = 300.0
     idempotency_key: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ async def ask(
     temperature: float | None = 0.7,
     max_tokens: int | None = 2_000,
     schema: JSONObject | None = None,
+    aside: bool = False,
 ) -> ChatAnswer:
     """Ask the model once (the shell retries and falls back). Raises StepError; an empty answer is one (D12)."""
     messages = [ChatMessage("system", usable(system))] if system.strip() else []
@@ -61,6 +62,7 @@ async def ask(
         max_tokens=max_tokens,
         response_schema=schema,
         idempotency_key=context.idempotency_key,
+        aside=aside,
     )
     try:
         answer = await context.chat(request)

@@ -13,8 +13,10 @@ from workflows.expressions.names import MISSING, Scope
 from workflows.expressions.paths import parse_path, resolve
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
+from workflows.providers.base import ChatAnswer
 from workflows.steps.asking import answer_notes, ask, json_in
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
+from workflows.steps.digests import digest_field, digest_of
 from workflows.steps.fields import (
     FallbackField,
     JSONSchemaField,
@@ -99,6 +101,7 @@ class LLMStep(StepType):
             section="Answer",
             more=True,
         )
+        digest = digest_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC
@@ -117,7 +120,8 @@ class LLMStep(StepType):
         fields = (
             (name, str(part.get("type", "any")) if isinstance(part, dict) else "any") for name, part in found
         )
-        return (("content", "string"), *(field for field in fields if field[0] != "content"))
+        known = ("content", "digest") if config.get("digest") else ("content",)
+        return (*((name, "string") for name in known), *(field for field in fields if field[0] not in known))
 
     def sets_variables(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         return tuple((f"output_mapping.{name}", name) for name in config.get("output_mapping") or {})
@@ -161,10 +165,15 @@ class LLMStep(StepType):
             output = {"content": answer.text, **value} if isinstance(value, dict) else {"content": value}
         if answer.finish_reason == "length":
             output.setdefault("finish_reason", "length")
+        answers: tuple[ChatAnswer, ...] = (answer,)
+        notes = answer_notes(answer)
+        if config.get("digest"):
+            short = await digest_of(context, answer.text, model=config.get("model"))
+            output["digest"] = short.text
+            answers = (*answers, *short.answers)
+            notes = "; ".join(part for part in (short.notes, notes) if part)
         check_output(output)
-        return Completed(
-            output, variables=self._variables(context, output), answers=(answer,), notes=answer_notes(answer)
-        )
+        return Completed(output, variables=self._variables(context, output), answers=answers, notes=notes)
 
     def _scope(self, context: StepContext) -> Scope:
         """The step's scope with the mapped inputs beside those of named paths."""

@@ -8,8 +8,10 @@ from django import forms
 
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.jsontypes import JSONObject
+from workflows.providers.base import ChatAnswer
 from workflows.steps.asking import answer_notes, ask
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepType
+from workflows.steps.digests import digest_field, digest_of
 from workflows.steps.fields import (
     FallbackField,
     ModelField,
@@ -75,6 +77,8 @@ class SynthesisStep(StepType):
             more=True,
         )
 
+        digest = digest_field()
+
     def adopt(self, config: JSONObject) -> JSONObject:
         return adopt_labels(config)
 
@@ -91,7 +95,8 @@ class SynthesisStep(StepType):
         return f"Makes one text of {what}" + (f": {clip(own)}" if own and own != _TASK else "")
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
-        return (("content", "string"), ("sources", "array"))
+        digest = (("digest", "string"),) if config.get("digest") else ()
+        return (("content", "string"), ("sources", "array"), *digest)
 
     async def execute_async(self, context: StepContext) -> Outcome:
         """The text as `content`, and the names of what it was made of. Raises StepError."""
@@ -109,6 +114,12 @@ class SynthesisStep(StepType):
         output: JSONObject = {"content": answer.text, "sources": [part.name for part in parts]}
         if answer.finish_reason == "length":
             output["finish_reason"] = "length"
-        about = answer_notes(answer)
-        notes = f"Made of {in_words(parts)}" + (f"; {about}" if about else "")
-        return Completed(check_output(output), answers=(answer,), notes=notes)
+        answers: tuple[ChatAnswer, ...] = (answer,)
+        said = [f"Made of {in_words(parts)}", answer_notes(answer)]
+        if setting["digest"]:
+            short = await digest_of(context, answer.text, model=setting["model"])
+            output["digest"] = short.text
+            answers = (*answers, *short.answers)
+            said.insert(1, short.notes)
+        notes = "; ".join(part for part in said if part)
+        return Completed(check_output(output), answers=answers, notes=notes)

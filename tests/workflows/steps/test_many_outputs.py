@@ -270,3 +270,35 @@ def test_a_fault_in_a_branchs_input_names_the_branch():
             "parallel", {"branches": ["a", {"name": "b", "input": "{{input.gone}}"}]}, previous=ONE, input={}
         )
     assert caught.value.info.field == "branches[1].input"
+
+
+# --- short versions ---
+
+LONG = "The old well stands behind the school. " * 40
+
+
+@pytest.mark.parametrize(("type", "config"), [("llm", {"prompt": "Tell."}), ("synthesis", {})])
+def test_a_long_answer_has_a_short_version_when_asked_for(type: str, config: dict[str, Any]):
+    chat = FakeChat(LONG, "A well behind a school.")
+    done = run(type, {**config, "digest": True}, previous=ONE, arrived=ARRIVED, chat=chat)
+    assert (done.output["content"], done.output["digest"]) == (LONG, "A well behind a school.")
+    assert len(done.answers) == 2
+    assert [request.aside for request in chat.requests] == [False, True], "it is not streamed to the page"
+    assert chat.requests[0].idempotency_key != chat.requests[1].idempotency_key
+    assert "digest" in dict(registry.get(type).output_fields({"digest": True}))
+    assert "digest" not in run(type, config, previous=ONE, arrived=ARRIVED, chat=FakeChat(LONG)).output
+
+
+def test_a_short_answer_is_its_own_short_version():
+    chat = FakeChat("Short.")
+    assert run("llm", {"prompt": "Tell.", "digest": True}, chat=chat).output["digest"] == "Short."
+    assert len(chat.requests) == 1
+
+
+def test_an_answer_is_kept_when_its_short_version_cannot_be_had():
+    chat = FakeChat(LONG, StepError("The model is busy.", code="rate_limited", retryable=True))
+    done = run("llm", {"prompt": "Tell.", "digest": True}, chat=chat)
+    assert done.output["content"] == LONG
+    assert done.output["digest"].startswith("The old well stands behind the school.")
+    assert len(done.output["digest"]) < 300
+    assert done.notes == "The short version is its first sentences: The model is busy."
