@@ -90,7 +90,7 @@ def traces_of(
 ) -> dict[uuid.UUID, list[JSONObject]]:
     """For each run the rows of its steps, in the order of the list of steps, old rounds first.
 
-    A step that has not been reached yet has no row. Four queries in all.
+    A step that has not been reached yet has no row. Four queries in all, six with containers.
     """
     ids = [run.pk for run in runs]
     rows: dict[uuid.UUID, list[StepRun]] = defaultdict(list)
@@ -101,7 +101,24 @@ def traces_of(
     )
     values.read((row.run_id, row.output) for entries in rows.values() for row in entries)
     counts = _item_counts(ids)
-    return {run.pk: _trace(run, rows[run.pk], versions[run.pk], newest, values, counts) for run in runs}
+    given = _item_values([row for entries in rows.values() for row in entries if row.scope], values)
+    return {
+        run.pk: _trace(run, rows[run.pk], versions[run.pk], newest, values, counts, given) for run in runs
+    }
+
+
+def _item_values(rows: Sequence[StepRun], values: Values) -> dict[tuple[uuid.UUID, str], JSONValue]:
+    """By run and scope, the item that the steps in that scope worked on. One query where there are such steps."""
+    if not rows:
+        return {}
+    wanted = {(row.run_id, row.scope) for row in rows}
+    found: dict[tuple[uuid.UUID, str], JSONValue] = {}
+    items = Item.objects.filter(run__in={run for run, _ in wanted}).order_by("step_run__round")
+    for item in items.only("run_id", "container", "scope", "index", "value"):
+        if (item.run_id, item.item_scope) in wanted:
+            found[item.run_id, item.item_scope] = item.value
+    values.read((run, value) for (run, _), value in found.items())
+    return found
 
 
 def _item_counts(runs: Sequence[uuid.UUID]) -> dict[uuid.UUID, JSONObject]:
@@ -122,6 +139,7 @@ def _trace(
     newest: Mapping[uuid.UUID, uuid.UUID],
     values: Values,
     counts: Mapping[uuid.UUID, JSONObject],
+    given: Mapping[tuple[uuid.UUID, str], JSONValue],
 ) -> list[JSONObject]:
     places = step_places(version.definition)
     by_place: dict[tuple[str, str], list[StepRun]] = defaultdict(list)
@@ -141,7 +159,7 @@ def _trace(
             "round": row.round,
             "attempt": row.attempt,
             "status": row.status,
-            "input_data": _input(run, row, version, by_place, values),
+            "input_data": _input(run, row, version, by_place, values, given),
             "output_data": values.of(run.pk, row.output),
             "error_message": (row.error or {}).get("message"),
             "error": row.error,
@@ -167,9 +185,10 @@ def _input(
     version: Prepared,
     by_place: Mapping[tuple[str, str], Sequence[StepRun]],
     values: Values,
+    of_items: Mapping[tuple[uuid.UUID, str], JSONValue],
 ) -> JSONValue:
     """What reached the step: the single live predecessor's output, an object by name if several, the run's input for
-    a first step; null for one that has not started."""
+    a first step (in a container its item); null for one that has not started."""
     if row.started_at is None:
         return None
     live = frozenset(row.inputs or ())
@@ -184,7 +203,7 @@ def _input(
             given = version.type_of(source).along(source.config, output, edge.port)
             arrived[before.label if given is output else edge.port] = given
     if not arrived:
-        return values.of(run.pk, run.input)
+        return values.of(run.pk, of_items.get((run.pk, row.scope)) if row.scope else run.input)
     return next(iter(arrived.values())) if len(arrived) == 1 else arrived
 
 

@@ -86,7 +86,7 @@ def start_run(
                 yolo=bool(definition.settings.get("yolo")) if yolo is None else yolo,
                 trigger_type=trigger_type,
                 trigger_data=trigger_data,
-                steps_total=len(definition.steps),
+                steps_total=len(definition.children(None)),
             )
             if idempotency_key:
                 IdempotencyKey.objects.create(

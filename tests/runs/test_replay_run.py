@@ -166,6 +166,7 @@ def test_the_api_answers_with_the_run_or_with_the_new_one(world: World) -> None:
     trace = api.get(f"/workflow-executions/{origin.pk}").json()["execution_trace"]
     inner = [(row["scope"], row["index"]) for row in trace if row["node_id"] == "b"]
     assert inner == [("f[0]", 0), ("f[1]", 1), ("f[2]", 2), ("f[3]", 3)]
+    assert [row["input_data"] for row in trace if row["node_id"] == "b"] == [1, 20, 3, 30]
     progress = next(row["progress"] for row in trace if row["node_id"] == "f")
     assert (progress["total"], progress["completed"], progress["failed"]) == (4, 2, 2)
     error_of(api.post(f"/workflow-executions/{origin.pk}/retry", {"items": "all"}), 422)
