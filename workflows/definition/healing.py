@@ -137,12 +137,16 @@ def group_of(definition: Definition, key: str, catalog: TypeCatalog) -> Group:
     1. One wired port (the error port apart): the step alone; its error branch comes along as far as it is its own.
     2. Several wired ports: everything between it and the step where all branches meet. That step stays, and
        healing leads there. Branches that never meet come along to their ends.
-    3. Refused when another step leads into what would move, or when it leaves to more than the meeting step.
+    3. Its main port free and only another wired: the branch of that port comes along to its end; the main port is
+       what goes on from the new place.
+    4. Refused when another step leads into what would move, or when it leaves to more than the meeting step.
     """
     step = step_of(definition, key)
     out = definition.outgoing(key)
     used = list(dict.fromkeys(edge.port for edge in out if edge.port != ERROR_PORT))
     own = _own_descendants(definition, key)
+    if len(used) == 1 and used[0] != main_port(step, catalog):
+        return _side_branch(definition, step, own, catalog)
     if len(used) < 2:
         plain = _plain_group(definition, key, catalog)
         error = {edge.target for edge in out if edge.port == ERROR_PORT}
@@ -185,6 +189,25 @@ def group_of(definition: Definition, key: str, catalog: TypeCatalog) -> Group:
         ends = (definition.step(member) for member in sorted(members) if not definition.outgoing(member))
         tails = tuple(tail for end in ends for tail in tails_of(end, catalog))
     return Group(key, members, exits, tails)
+
+
+def _side_branch(definition: Definition, step: StepDef, own: frozenset[str], catalog: TypeCatalog) -> Group:
+    """The step with everything below it, where nothing leaves by its main port."""
+    below = reached(definition, {edge.target for edge in definition.outgoing(step.key)})
+    for other in body_order(definition, step.parent, catalog):
+        if other.key not in below - own:
+            continue
+        stranger = next(
+            definition.step(edge.source)
+            for edge in definition.incoming(other.key)
+            if edge.source != step.key and edge.source not in own
+        )
+        raise OperationRefused(
+            "shared_branch",
+            f"“{step.label}” would move with its branch, but that leads on to “{other.label}”, "
+            f"and so does “{stranger.label}”.",
+        )
+    return Group(step.key, frozenset({step.key, *below}), exits=(), tails=tails_of(step, catalog))
 
 
 def _own_descendants(definition: Definition, key: str) -> frozenset[str]:

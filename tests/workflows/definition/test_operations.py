@@ -35,6 +35,7 @@ from workflows.definition.operations import (
     Edit,
     OnEdge,
     OperationRefused,
+    Place,
 )
 
 
@@ -258,11 +259,43 @@ def test_a_step_cannot_move_into_its_own_branch():
         move(whole, "c", OnEdge(edge_id(whole, "t", "u")))
 
 
-def test_a_condition_with_only_its_second_port_wired_leaves_that_step_with_a_check():
-    whole = definition(step("c", "condition"), "a>c", edge("c:false>f"), "a>b")
-    edit = move(whole, "c", After("b"))
-    assert paths(edit.definition) == {"a>b", "b>c"}
-    assert only(edit.effects.problems, "lost_path").step_key == "f"
+@pytest.mark.parametrize(
+    ("parts", "place", "expected"),
+    [
+        # Its free main port leads on from the new place, the branch hangs where it hung.
+        (("a>c", "a>b"), After("b"), {"a>b", "b>c", "c:false>f"}),
+        (("a>b>c",), OnEdge("a-out-b"), {"a>c", "c:true>b", "c:false>f"}),
+        (("a>b>c", "f>g", "f>h", "g>h"), Before("a"), {"c:true>a", "a>b", "c:false>f", "f>g", "f>h", "g>h"}),
+    ],
+)
+def test_a_condition_with_only_its_second_port_wired_moves_with_that_branch(
+    parts: tuple[str, ...], place: Place, expected: set[str]
+):
+    whole = definition(step("c", "condition"), *parts, edge("c:false>f"))
+    edit = move(whole, "c", place)
+    assert paths(edit.definition) == expected
+    assert not [problem for problem in edit.effects.problems if problem.code == "lost_path"]
+    assert "moved with" in edit.effects.message
+
+
+def test_a_review_with_only_its_rejection_wired_moves_up_with_it():
+    whole = definition(step("r", "review"), "a>b>r", edge("r:rejected>x"), "x>y")
+    edit = ops.move_up(whole, "r", CATALOG, counting_ids())
+    assert paths(edit.definition) == {"a>r", "r:approved>b", "r:rejected>x", "x>y"}
+
+
+def test_a_lone_second_branch_that_leads_to_a_shared_step_is_refused_with_the_reason():
+    whole = definition(step("c", "condition"), "a>c", "a>b>z", edge("c:false>f"), "f>z")
+    with refused("shared_branch") as caught:
+        ops.move_up(whole, "c", CATALOG, counting_ids())
+    assert "leads on to “Z”, and so does “B”" in str(caught.value)
+
+
+def test_a_lone_second_branch_comes_along_into_a_container():
+    whole = definition(step("l", "loop"), step("c", "condition"), "a>l", "a>c", edge("c:false>f"), "f>g")
+    edit = move(whole, "c", AtEnd("l"))
+    assert paths(edit.definition) == {"a>l", "c:false>f", "f>g"}
+    assert {edit.definition.step(key).parent for key in "cfg"} == {"l"}
 
 
 def test_the_error_branch_of_a_step_moves_with_it():

@@ -200,6 +200,37 @@ def test_no_sequence_of_edits_breaks_the_graph(data: st.DataObject, one: Definit
 
 
 @slow
+@given(st.data(), definitions())
+def test_a_lone_branch_of_a_port_that_is_not_the_main_one_stays_with_its_step(
+    data: st.DataObject, one: Definition
+):
+    def others(of: Definition, key: str) -> set[tuple[str, str]]:
+        main = CATALOG.ports(of.step(key))[:1]
+        return {(edge.port, edge.target) for edge in of.outgoing(key) if edge.port not in main}
+
+    lone = [
+        step.key
+        for step in one.steps
+        if others(one, step.key)
+        and len({edge.port for edge in one.outgoing(step.key)} - {"error"}) == 1
+        and {edge.port for edge in one.outgoing(step.key)} & {"false", "rejected"}
+        and not {edge.port for edge in one.outgoing(step.key)} & {"true", "approved"}
+    ]
+    if not lone:
+        return
+    key = data.draw(st.sampled_from(lone))
+    try:
+        edit = ops.move(one, key, data.draw(places(one)), CATALOG)
+    except OperationRefused:
+        return
+    check(edit.definition)
+    assert others(edit.definition, key) == others(one, key)
+    assert {(edit.definition.step(target).parent) for _, target in others(one, key)} == {
+        edit.definition.step(key).parent
+    }
+
+
+@slow
 @given(st.data(), definitions(most=8))
 def test_renaming_keeps_every_reference_pointing_to_its_step(data: st.DataObject, one: Definition):
     if not one.steps:
