@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import QuerySet
+from django.db.models.functions import Length
 
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Blob, Review, Run, StepRun
@@ -363,7 +364,9 @@ class _Builder:
         if not any(view.running for view in self.items.values()):
             return ()
         found = self._inner_gates.select_related("step_run").defer(*_STEP_RUN_VALUES)
-        return tuple(found.prefetch_related("votes__person").order_by("created_at", "id")[:GATES_SHOWN])
+        # Gates of one transition open at one moment; then the order is that of the items (`f[9]` before `f[10]`).
+        order = ("created_at", Length("step_run__scope"), "step_run__scope", "id")
+        return tuple(found.prefetch_related("votes__person").order_by(*order)[:GATES_SHOWN])
 
     def _wanted_review(self, shown: set[uuid.UUID]) -> tuple[Review, ...]:
         """The gate that was asked for, where it is not among those shown anyway."""
