@@ -4,10 +4,12 @@
   const base = () => location.pathname;
   const openKeys = () => [...document.querySelectorAll("#steps .step.is-open[data-card]")].map((card) => card.dataset.card);
   stepwell.openCards = openKeys;
+  const foldedKeys = () => [...document.querySelectorAll("#steps [data-nest]:not([open])")].map((nest) => nest.dataset.nest);
 
   // Every answer draws the same cards open as the page has.
   document.addEventListener("htmx:config:request", (event) => {
     event.detail.ctx.request.headers["Stepwell-Open"] = openKeys().join(",");
+    event.detail.ctx.request.headers["Stepwell-Folded"] = foldedKeys().join(",");
   });
 
   const remember = () => {
@@ -112,6 +114,8 @@
     "not-first": card.dataset.first !== "yes",
     "not-last": card.dataset.last !== "yes",
     "can-branch": card.dataset.canBranch === "yes",
+    "can-into": Boolean(card.dataset.into),
+    "can-out": Boolean(card.dataset.outOf),
     "can-disable": card.dataset.canDisable === "yes",
   });
   const menuItems = () => [...menu().querySelectorAll(".menu__item")].filter((item) => item.offsetParent);
@@ -133,6 +137,9 @@
       const on = card.dataset.enabled === "yes";
       box.querySelector("[data-on]").disabled = on;
       box.querySelector("[data-on-word]").textContent = on ? "Turn off" : "Turn on";
+      box.querySelector("button[data-into]").value = card.dataset.into ?? "";
+      box.querySelector("[data-into-word]").textContent = card.dataset.intoName ?? "";
+      box.querySelector("[data-out-word]").textContent = card.dataset.outOf ?? "";
       htmx.process(box);
       box.showPopover();
       place(button);
@@ -181,6 +188,28 @@
     stepwell.moveCard(card.dataset.card, { direction: event.key === "ArrowUp" ? "up" : "down" });
   });
 
+  // Lists that were folded last time stay folded.
+  stepwell.enliven("[data-builder]", (list) => {
+    const place = `stepwell-folded-${list.dataset.builder}`;
+    try {
+      const folded = new Set((localStorage.getItem(place) ?? "").split(",").filter(Boolean));
+      for (const nest of list.querySelectorAll("[data-nest]")) if (folded.has(nest.dataset.nest)) nest.open = false;
+    } catch {
+      // Without storage every list is open.
+    }
+    list.addEventListener(
+      "toggle",
+      (event) => {
+        if (!event.target.matches("[data-nest]")) return;
+        try {
+          localStorage.setItem(place, foldedKeys().join(","));
+        } catch {
+          // It is forgotten with the page.
+        }
+      },
+      { capture: true },
+    );
+  });
   // The card that was open last time, where the address does not say.
   stepwell.enliven("[data-builder]", (list) => {
     if (new URLSearchParams(location.search).has("open")) return;

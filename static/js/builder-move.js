@@ -3,11 +3,15 @@
 (() => {
   const list = () => document.getElementById("steps");
   const cardOf = (key) => document.getElementById(`step-${key}`);
-  const rows = () => [...document.querySelectorAll("#flow > [data-step]")];
+  // A list is the workflow's own or that of a container; positions are said within it.
+  const flowOf = (element) => element.closest("[data-flow]");
+  const rowsOf = (flow) => [...flow.querySelectorAll(":scope > [data-step]")];
+  const allRows = () => [...document.querySelectorAll("#steps [data-step]")];
   // The start counts as the first step where it is one.
-  const first = () => Number(document.getElementById("flow").dataset.startCounts) + 1;
-  const count = () => rows().length + first() - 1;
-  const gaps = () => [...document.querySelectorAll("#flow > [data-gap]")];
+  const first = (flow) => Number(flow.dataset.startCounts ?? 0) + 1;
+  const inWords = (flow) => (flow.dataset.inName ? ` in ${flow.dataset.inName}` : "");
+  // Every place to drop: not in a folded list, nor inside what is lifted.
+  const gaps = (key) => [...document.querySelectorAll("#steps [data-gap]")].filter((gap) => !gap.closest("details.nest:not([open])") && !cardOf(key)?.contains(gap));
   let lifted = null; // {key, gap, lane, by: "keys" | "pointer"}
 
   stepwell.moveCard = async (key, place) => {
@@ -15,7 +19,7 @@
     await htmx.ajax("POST", `${location.pathname}steps/${encodeURIComponent(key)}/move/`, { source: list(), target: "#steps", swap: "none", values: place });
   };
 
-  const above = (gap) => rows().filter((row) => gap.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_PRECEDING);
+  const above = (gap) => allRows().filter((row) => gap.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_PRECEDING);
   // Gaps beside the card itself are where it stands already.
   const isHome = (gap, key) => gap.dataset.before === key && !gap.dataset.place;
 
@@ -23,17 +27,20 @@
   const reason = (gap, key) => {
     const card = cardOf(key);
     const before = new Set(above(gap).map((row) => row.dataset.step));
-    const user = card.dataset.usedBy.split(" ").find((other) => other && before.has(other));
+    const user = card.dataset.usedBy.split(" ").find((other) => other && before.has(other) && cardOf(other));
     if (user) return `${cardOf(user).dataset.name} uses this, so it must stay above`;
     const used = card.dataset.uses.split(" ").find((other) => other && other !== key && cardOf(other) && !before.has(other));
     return used ? `This uses ${cardOf(used).dataset.name}, so it must stay below` : "";
   };
   const lanesOf = (gap, key) => JSON.parse(gap.dataset.lanesHere || "[]").filter((lane) => lane.source !== key && lane.target !== key);
   const wordsOf = ({ key, gap, lane }) => {
-    const others = above(gap).filter((row) => row.dataset.step !== key).length;
+    const flow = flowOf(gap);
+    const here = rowsOf(flow).filter((row) => row.dataset.step !== key);
+    const others = here.filter((row) => gap.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_PRECEDING).length;
+    const total = here.length + first(flow);
     const where = lane ? lane.words : gap.dataset.words;
     const why = reason(gap, key);
-    return `${cardOf(key).dataset.name}, position ${others + first()} of ${count()}, ${where}${why ? `. ${why}` : ""}`;
+    return `${cardOf(key).dataset.name}, position ${others + first(flow)} of ${total}${inWords(flow)}, ${where}${why ? `. ${why}` : ""}`;
   };
 
   const mark = () => {
@@ -68,7 +75,7 @@
     const { clientX, clientY } = point(event);
     let best = null;
     let distance = Infinity;
-    for (const gap of gaps()) {
+    for (const gap of gaps(lifted.key)) {
       const box = gap.getBoundingClientRect();
       const away = Math.abs(clientY - (box.top + box.height / 2));
       if (away < distance) [best, distance] = [gap, away];
@@ -94,6 +101,7 @@
   };
   const sortable = (flow) =>
     new Sortable(flow, {
+      group: "steps",
       draggable: "[data-step]",
       handle: ".step__head",
       // A mouse takes the handle; a finger may rest anywhere on the head but its controls.
@@ -126,21 +134,25 @@
         } else end();
       },
     });
-  stepwell.enliven("[data-editable] > #flow", sortable);
+  stepwell.enliven("[data-editable] [data-flow]", sortable);
   document.addEventListener("contextmenu", (event) => {
     if (event.pointerType === "touch" && event.target.closest?.("#steps .step__head")) event.preventDefault();
   });
 
   // --- by keys ---
   const go = (to) => {
-    const all = gaps().filter((gap) => !isHome(gap, lifted.key));
+    // Up and down stay in the list; sideways leads across.
+    const flow = flowOf(lifted.gap ?? document.getElementById(`row-${lifted.key}`));
+    const all = gaps(lifted.key).filter((gap) => flowOf(gap) === flow && !isHome(gap, lifted.key));
     const now = all.indexOf(lifted.gap);
-    const next = to(all, now);
-    if (!next) return;
-    lifted.gap = next;
+    aimAt(to(all, now));
+  };
+  const aimAt = (gap) => {
+    if (!gap) return;
+    lifted.gap = gap;
     lifted.lane = null;
     mark();
-    next.scrollIntoView({ block: "nearest" });
+    gap.scrollIntoView({ block: "nearest" });
     stepwell.announce(wordsOf(lifted));
   };
   // The gaps below and above the card, where a first press goes.
@@ -169,8 +181,12 @@
       cardOf(key).classList.add("is-lifted");
       list().classList.add("is-moving");
       grip.focus();
-      const at = rows().findIndex((row) => row.dataset.step === key) + first();
-      stepwell.announce(`${cardOf(key).dataset.name} lifted, position ${at} of ${count()}. Arrows move, space drops, escape puts it back.`);
+      const flow = flowOf(grip);
+      const at = rowsOf(flow).findIndex((row) => row.dataset.step === key) + first(flow);
+      const across = document.querySelector("#steps [data-nest]") ? " Right goes into a container, left out of it." : "";
+      stepwell.announce(
+        `${cardOf(key).dataset.name} lifted, position ${at} of ${rowsOf(flow).length + first(flow) - 1}${inWords(flow)}. Arrows move, space drops, escape puts it back.${across}`,
+      );
       return;
     }
     if (event.key === "Tab") return event.preventDefault();
@@ -194,12 +210,33 @@
     act();
   });
   const side = (by) => {
-    if (!lifted.gap) return;
-    const lanes = [null, ...lanesOf(lifted.gap, lifted.key)];
+    const lanes = [null, ...(lifted.gap ? lanesOf(lifted.gap, lifted.key) : [])];
     const now = lifted.lane ? lanes.findIndex((lane) => lane?.place === lifted.lane.place) : 0;
-    lifted.lane = lanes[Math.max(0, Math.min(lanes.length - 1, now + by))];
+    if (now + by < 0) return aimAt(outside());
+    if (now + by >= lanes.length) return aimAt(inside());
+    lifted.lane = lanes[now + by];
     mark();
     stepwell.announce(wordsOf(lifted));
+  };
+  // The end of the list that holds it, and that of the container beside it: the one below before the one above.
+  const outside = () => {
+    const around = flowOf(lifted.gap ?? cardOf(lifted.key)).closest("[data-step]");
+    if (!around) return null;
+    const all = gaps(lifted.key).filter((gap) => flowOf(gap) === flowOf(around));
+    return all.find((gap) => around.compareDocumentPosition(gap) === Node.DOCUMENT_POSITION_FOLLOWING);
+  };
+  const inside = () => {
+    const from = lifted.gap ?? document.getElementById(`row-${lifted.key}`);
+    const beside = rowsOf(flowOf(from)).filter((row) => row.dataset.step !== lifted.key);
+    const below = beside.filter((row) => from.compareDocumentPosition(row) & Node.DOCUMENT_POSITION_FOLLOWING);
+    const over = beside.filter((row) => !below.includes(row)).reverse();
+    const container = [...below, ...over].map((row) => row.querySelector(":scope > .step > details[data-nest]")).find(Boolean);
+    if (!container) return null;
+    container.open = true;
+    const list = container.querySelector("[data-flow]");
+    // From above one comes in at its top, from below at its end.
+    const places = gaps(lifted.key).filter((gap) => flowOf(gap) === list && !isHome(gap, lifted.key));
+    return below.includes(container.closest("[data-step]")) ? places[0] : places.at(-1);
   };
   const putBack = () => {
     const name = cardOf(lifted.key).dataset.name;

@@ -34,13 +34,15 @@ POLICY_FIELDS: Final = frozenset({"retry_policy", "timeout_s", "on_error", "join
 
 
 def read_place(token: str) -> Place:
-    """`edge:ID`, `before:KEY`, `after:KEY`, `after:KEY:PORT`, `root` or `end` (also nothing). Raises Invalid."""
+    """`edge:ID`, `before:KEY`, `after:KEY`, `after:KEY:PORT`, `root`, `inside:KEY` or `end` (also nothing). Raises Invalid."""
     kind, _, rest = token.partition(":")
     match kind:
         case "" | "end":
             return AtEnd()
         case "root":
             return AsRoot()
+        case "inside" if rest:
+            return AtEnd(rest)
         case "edge" if rest:
             return OnEdge(rest)
         case "before" if rest:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 from workflows.definition.availability import Verdict, availability_of
 from workflows.definition.diff import ChangeKind, Part, changes
 from workflows.definition.graph import Definition, EdgeDef, StepDef, VariableDef
-from workflows.definition.lanes import START_ROW, LaneRow, Strand, body_layout
-from workflows.definition.ordering import body_order, cycle
-from workflows.definition.types import START, main_port
+from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
+from workflows.definition.ordering import body_order, cycle, list_order
+from workflows.definition.types import END, START, main_port
 from workflows.definition.uses import owner_step, uses
 from workflows.expressions.paths import normal
 from workflows.lib.errors import Problem
@@ -29,7 +29,8 @@ from workflows.presenters.builder_controls import (
     variable_rows,
     wrong_section,
 )
-from workflows.presenters.builder_rails import Rail, end_rail, gap_rail, step_rail
+from workflows.presenters.builder_nests import EMPTY_BODY, nest_words
+from workflows.presenters.builder_rails import MARK, NESTED_MARK, Rail, end_rail, gap_rail, step_rail
 from workflows.selectors import published_versions
 from workflows.services.check_workflow import problems_of
 from workflows.services.definitions import load_definition
@@ -133,8 +134,58 @@ class OpenCard:
 
 
 @dataclass(frozen=True, slots=True)
+class Nest:
+    """What a container's card holds besides its settings: the list of the steps inside, drawn when it is asked for.
+
+    `prompt_only`: its own prompt does the work, so that there is no list; `count` steps lie inside all the same.
+    """
+
+    key: str
+    label: str
+    lead: str
+    items: str
+    aside: str
+    icon: str
+    count: int
+    prompt_only: bool
+    is_folded: bool
+    checks: tuple[Problem, ...]
+    page: BuilderPage = field(repr=False, compare=False)
+
+    @property
+    def said(self) -> str:
+        return _inside(self.count)
+
+    @property
+    def width(self) -> int:
+        return self.page.body(self.key).layout.width
+
+    @property
+    def rows(self) -> tuple[StepRow, ...]:
+        return self.page.rows_of(self.key)
+
+    @property
+    def end_gap(self) -> GapView:
+        return self.page.end_of(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning."""
+
+    parent: str | None
+    order: tuple[StepDef, ...]
+    layout: LaneLayout
+    lanes: Mapping[str, LaneRow]
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepRow:
-    """One card with the gap above it and its free ways out below."""
+    """One card with the gap above it and its free ways out below.
+
+    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in.
+    """
 
     step: StepDef
     type_label: str
@@ -158,6 +209,10 @@ class StepRow:
     is_first: bool = False
     is_last: bool = False
     folded: int = 0
+    mark: int = MARK
+    nest: Nest | None = None
+    into: tuple[str, str] | None = None
+    out_of: str = ""
 
     @property
     def key(self) -> str:
@@ -242,22 +297,60 @@ class BuilderPage:
         *,
         definition: Definition | None = None,
         extra_rows: str = "",
+        folded: Iterable[str] = (),
     ) -> None:
         self.workflow = workflow
         self.definition = compile_draft(workflow) if definition is None else definition
         self.opened = frozenset(opened)
         self.extra_rows = extra_rows
+        self.folded = frozenset(folded)
         self.problems = problems_of(workflow, self.definition)
         self.start = next(
             (step for step in self.definition.steps if step.type == START and step.parent is None), None
         )
-        order = body_order(self.definition, None, CATALOG)
-        # The start stands first, whatever else begins with it: its row is the pill.
-        self.order = tuple(step for step in order if step is not self.start)
-        listed = (self.start, *self.order) if self.start is not None else self.order
-        self.layout = body_layout(self.definition, listed, start_row=self.start is None)
-        self.lanes = {row.key: row for row in self.layout.rows}
-        self.root = self.start.key if self.start is not None else START_ROW
+        self._bodies: dict[str | None, Body] = {}
+        self._rows: dict[str | None, tuple[StepRow, ...]] = {}
+
+    def body(self, parent: str | None) -> Body:
+        """The list of the workflow (None) or of a container."""
+        if parent not in self._bodies:
+            order = body_order(self.definition, parent, CATALOG)
+            start = self.start if parent is None else None
+            # The start stands first, whatever else begins with it: its row is the pill.
+            order = tuple(step for step in order if step is not start)
+            listed = (start, *order) if start is not None else order
+            layout = body_layout(self.definition, listed, start_row=start is None)
+            lanes = {row.key: row for row in layout.rows}
+            root = start.key if start is not None else START_ROW
+            self._bodies[parent] = Body(parent, order, layout, lanes, root)
+        return self._bodies[parent]
+
+    @property
+    def order(self) -> tuple[StepDef, ...]:
+        return self.body(None).order
+
+    @property
+    def root(self) -> str:
+        return self.body(None).root
+
+    @cached_property
+    def listed(self) -> tuple[StepDef, ...]:
+        """Every step that has a card, from the top of the page to its end."""
+        found: list[StepDef] = []
+        todo = list(reversed(self.order))
+        while todo:
+            step = todo.pop()
+            found.append(step)
+            if self._shows_body(step):
+                todo.extend(reversed(self.body(step.key).order))
+        return tuple(found)
+
+    @cached_property
+    def _shown(self) -> frozenset[str]:
+        return frozenset(step.key for step in self.listed)
+
+    def _shows_body(self, step: StepDef) -> bool:
+        return CATALOG.is_container(step.type) and not CATALOG.has_own_body(step)
 
     # --- the list ---
 
@@ -274,7 +367,7 @@ class BuilderPage:
         )
         is_open = PILL in self.opened or (self.start is not None and self.start.key in self.opened)
         return StartRow(
-            rail=step_rail(self.lanes[self.root], mark=22),
+            rail=step_rail(self.body(None).lanes[self.root], mark=22),
             summary=asks,
             is_open=is_open,
             inputs=variable_rows(self.definition, inputs, self.problems),
@@ -284,58 +377,113 @@ class BuilderPage:
             card=self._card(self.start) if self.start is not None and is_open else None,
         )
 
-    @cached_property
+    @property
     def rows(self) -> tuple[StepRow, ...]:
-        return tuple(self._row_at(place) for place in range(len(self.order)))
+        return self.rows_of(None)
+
+    def rows_of(self, parent: str | None) -> tuple[StepRow, ...]:
+        """The cards of one list; those inside a container come with its own card."""
+        if parent not in self._rows:
+            body = self.body(parent)
+            self._rows[parent] = tuple(self._row_at(body, place) for place in range(len(body.order)))
+        return self._rows[parent]
 
     def row(self, key: str) -> StepRow | None:
         """One row by itself: a keystroke in a card must not draw 200 of them."""
-        if "rows" in self.__dict__:
-            return next((row for row in self.rows if row.key == key), None)
-        found = (self._row_at(place) for place, step in enumerate(self.order) if step.key == key)
-        return next(found, None)
+        if key not in self._shown:
+            return None
+        parent = self.definition.step(key).parent
+        if parent in self._rows:
+            return next(row for row in self._rows[parent] if row.key == key)
+        body = self.body(parent)
+        return self._row_at(body, next(place for place, step in enumerate(body.order) if step.key == key))
 
-    def _row_at(self, place: int) -> StepRow:
-        step = self.order[place]
-        above = self.lanes[self.order[place - 1].key] if place else self.lanes[self.root]
-        return self._row(step, self.lanes[step.key], above, place + 1, len(self.order))
+    def _row_at(self, body: Body, place: int) -> StepRow:
+        step = body.order[place]
+        above = body.lanes[body.order[place - 1].key] if place else body.lanes[body.root]
+        return self._row(body, step, body.lanes[step.key], above, place + 1, len(body.order))
 
     @property
     def width(self) -> int:
-        return self.layout.width
+        return self.body(None).layout.width
 
-    @cached_property
+    @property
     def end_gap(self) -> GapView:
-        """Below the last card: where a step at the end goes."""
-        last = self.order[-1] if self.order else None
+        return self.end_of(None)
+
+    def end_of(self, parent: str | None) -> GapView:
+        """Below the last card of a list: where a step at its end goes."""
+        order = self.body(parent).order
+        last = order[-1] if order else None
+        end = "end" if parent is None else f"inside:{parent}"
         if last is None:
             # Nothing is there but, maybe, the start.
-            place = f"after:{self.root}" if self.start is not None else "end"
+            place = f"after:{self.root}" if parent is None and self.start is not None else end
         elif main_port(last, CATALOG) is None:
-            place = "end"
+            place = end
         else:
             place = f"after:{last.key}"
+        inside = "" if parent is None else f" of {self.definition.step(parent).label}"
         return GapView(
-            id="gap-end",
-            before="",
+            id="gap-end" if parent is None else f"gap-end-{parent}",
+            before=f"end:{parent or ''}",
             rail=Rail(),
-            words="at the end",
-            add="Add a step at the end",
-            places=(Place(place, "at the end"),),
+            words=f"at the end{inside}",
+            add=f"Add a step at the end{inside}",
+            places=(Place(place, f"at the end{inside}"),),
         )
 
-    def _row(self, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int) -> StepRow:
+    def _nest(self, step: StepDef, kind: StepType) -> Nest:
+        children = self.definition.children(step.key)
+        prompt_only = CATALOG.has_own_body(step)
+        lead, items, aside = nest_words(step)
+        return Nest(
+            key=step.key,
+            label=step.label,
+            lead=lead,
+            items=items,
+            aside=aside,
+            icon=kind.icon,
+            count=len(children),
+            prompt_only=prompt_only,
+            is_folded=step.key in self.folded,
+            checks=tuple(one for one in self._by_step.get(step.key, ()) if one.code == EMPTY_BODY),
+            page=self,
+        )
+
+    def _summary(self, step: StepDef, kind: StepType | None) -> str:
+        if kind is None:
+            return f"Unknown kind of step: {step.type}"
+        if not self._shows_body(step):
+            return kind.summary(step.config)
+        return f"{_inside(len(self.definition.children(step.key)))} · {nest_words(step)[2]}"
+
+    def _beside(self, body: Body, place: int) -> tuple[str, str] | None:
+        """The container nearest to a card in its list, the one below before the one above."""
+        step = body.order[place]
+        if step.type in (START, END):
+            return None
+        for other in (*body.order[place + 1 :], *reversed(body.order[:place])):
+            if self._shows_body(other):
+                return other.key, other.label
+        return None
+
+    def _row(
+        self, body: Body, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int
+    ) -> StepRow:
         kind = registry.find(step.type)
+        mark = MARK if body.parent is None else NESTED_MARK
+        holds = kind is not None and CATALOG.is_container(step.type)
         used_by, used = self._links.get(step.key, ((), ()))
         return StepRow(
             step=step,
             type_label=kind.label if kind else step.type,
             icon=kind.icon if kind else "puzzle",
             tile=_tile(kind, step),
-            summary=kind.summary(step.config) if kind else f"Unknown kind of step: {step.type}",
+            summary=self._summary(step, kind),
             column=lane.column,
-            rail=step_rail(lane),
-            gap=self._gap(step, lane, above),
+            rail=step_rail(lane, mark=mark),
+            gap=self._gap(body, step, lane, above),
             ends=self._ends(step, lane, position == total),
             branch=self._branches[step.key],
             position=position,
@@ -350,6 +498,10 @@ class BuilderPage:
             is_first=position == 1,
             is_last=position == total,
             folded=lane.folded,
+            mark=mark,
+            nest=self._nest(step, kind) if holds and kind is not None else None,
+            into=self._beside(body, position - 1),
+            out_of=self.definition.step(body.parent).label if body.parent is not None else "",
         )
 
     @cached_property
@@ -378,7 +530,7 @@ class BuilderPage:
 
     # --- gaps ---
 
-    def _gap(self, step: StepDef, lane: LaneRow, above: LaneRow) -> GapView:
+    def _gap(self, body: Body, step: StepDef, lane: LaneRow, above: LaneRow) -> GapView:
         entering = self.definition.incoming(step.key)
         chips = self._chips(step, lane, above)
         tall = lane.gap.is_curved or len(above.leaving) > 1
@@ -387,8 +539,9 @@ class BuilderPage:
             places = (Place(f"before:{step.key}", f"before {step.label}"),)
         if len(places) > 1:
             add = f"Add a step on one of {len(places)} paths"
-        elif above.key == self.root and not chips:
-            add = "Add a step after the start"
+        elif above.key == body.root and not chips:
+            inside = "" if body.parent is None else self.definition.step(body.parent).label
+            add = f"Add a step first in {inside}" if inside else "Add a step after the start"
         elif len(entering) == 1 and (answer := self._answer(entering[0])):
             add = f"Add a step on {answer}"
         else:
@@ -419,7 +572,7 @@ class BuilderPage:
             if answer
             else (f"between {source.label} and {target.label}")
         )
-        lane = self.lanes.get(edge.source)
+        lane = self.body(source.parent).lanes.get(edge.source)
         column = next(
             (strand.column for strand in (lane.leaving if lane else ()) if edge.id in strand.edges), 0
         )
@@ -529,7 +682,7 @@ class BuilderPage:
         """For each step: “on Yes of Worth a call?”, “on the branch of Research”, or nothing on the main lane."""
         found: dict[str, str] = {}
         main = cycle(self.definition) is None
-        for step in self.order:
+        for step in list_order(self.definition, CATALOG):
             entering = self.definition.incoming(step.key)
             if len(entering) != 1 or not main:
                 found[step.key] = ""
@@ -581,9 +734,7 @@ class BuilderPage:
             ),
             ports=tuple(ports.items()),
             targets=tuple(
-                (other.key, other.label)
-                for other in self.order
-                if other.key not in before and other.parent == step.parent
+                (other.key, other.label) for other in self.body(step.parent).order if other.key not in before
             ),
             general=tuple(problem for problem in problems if field_of(problem) not in fields),
             description=kind.description() if kind else "",
@@ -597,7 +748,7 @@ class BuilderPage:
 
     @cached_property
     def panel(self) -> Panel:
-        key = next((step.key for step in self.order if step.key in self.opened), None)
+        key = next((step.key for step in self.listed if step.key in self.opened), None)
         row = self.row(key) if key is not None else None
         mine = tuple(_check(problem) for problem in self.problems if row and problem.step_key == row.key)
         others = tuple(_check(problem) for problem in self.problems if not row or problem.step_key != row.key)
@@ -624,6 +775,8 @@ class BuilderPage:
             names = " or ".join(dict.fromkeys(self.definition.step(edge.source).label for edge in entering))
             earlier.insert(0, Reference("previous", f"from {names}"))
         groups.append(("From earlier steps", tuple(earlier)))
+        if step.parent is not None and (around := self.definition.by_key.get(step.parent)) is not None:
+            groups.append((f"From {around.label}", _item_references(around, first=not entering)))
         inputs = self.definition.input_variables()
         groups.append(("From the run form", tuple(_variable_reference("input", one) for one in inputs)))
         named = tuple(Reference(f"inputs.{edge.target_input}") for edge in entering if edge.target_input)
@@ -700,6 +853,19 @@ def _variable_reference(root: str, variable: VariableDef) -> Reference:
 def _type(name: str) -> str:
     words = {"string": "text", "array": "list", "boolean": "yes or no", "any": ""}
     return words.get(name, name)
+
+
+def _inside(count: int) -> str:
+    return f"{count} step{'' if count == 1 else 's'} inside" if count else "Nothing inside yet"
+
+
+def _item_references(around: StepDef, *, first: bool) -> tuple[Reference, ...]:
+    """What a container gives to the steps inside it."""
+    found = [Reference("item", "the item of this time"), Reference("index", "its number, from 0")]
+    if first:
+        passes = around.type == "loop" and around.config.get("mode", "for_each") != "for_each"
+        found.insert(0, Reference("previous", "the result of the time before" if passes else "the item"))
+    return tuple(found)
 
 
 def _names(names: Sequence[str]) -> str:

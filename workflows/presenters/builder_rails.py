@@ -8,6 +8,8 @@ from workflows.definition.lanes import LANES, Gap, LaneRow
 
 # Lane n stands at 10 + 14 n px; a card's mark at the middle of its head (design README §4).
 _FIRST, _APART, MARK = 10, 14, 26
+# Heads inside a container are lower.
+NESTED_MARK = 22
 STRAIGHT, TALL = 32, 46
 
 

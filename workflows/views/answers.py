@@ -23,6 +23,7 @@ from workflows.tenancy.access import TenantRequest, get_or_404
 from workflows.tenancy.roles import Permission
 
 OPEN_HEADER: Final = "Stepwell-Open"
+FOLDED_HEADER: Final = "Stepwell-Folded"
 _MOST_OPEN: Final = 20
 
 
@@ -36,6 +37,11 @@ def opened(request: TenantRequest) -> tuple[str, ...]:
     """Keys of the cards that are open on the asking page."""
     said = request.headers.get(OPEN_HEADER) or request.GET.get("open", "")
     return tuple(key for key in said.split(",") if key)[:_MOST_OPEN]
+
+
+def folded(request: TenantRequest) -> tuple[str, ...]:
+    """Keys of the containers whose list is folded on the asking page."""
+    return tuple(key for key in request.headers.get(FOLDED_HEADER, "").split(",") if key)
 
 
 def may_edit(request: TenantRequest, workflow: Workflow) -> bool:
@@ -80,7 +86,7 @@ def answer_list(
             messages.success(request, message)
         return HttpResponseRedirect(builder_url(workflow, open_key or next(iter(opened(request)), "")))
     keys = (open_key,) if open_key else tuple(key for key in opened(request) if key != close_key)
-    page = BuilderPage(workflow, keys, definition=definition)
+    page = BuilderPage(workflow, keys, definition=definition, folded=folded(request))
     response = render(request, "workflows/builder/_answer_list.html", builder_context(request, page))
     changed = {"open": list(keys), "focus": focus, "key": open_key}
     return _with_triggers(response, message, {"builder:changed": changed}, level=level)

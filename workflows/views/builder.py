@@ -24,7 +24,7 @@ from workflows.definition.structure import structure_problems
 from workflows.forms.builder import read_place, read_settings, read_variables
 from workflows.lib.errors import Invalid, StepwellError
 from workflows.presenters.builder_controls import known_models
-from workflows.presenters.builder_page import PILL, BuilderPage, GapView, Place, picker_groups
+from workflows.presenters.builder_page import PILL, BuilderPage, Place, picker_groups
 from workflows.services.change_workflow import update_workflow
 from workflows.services.drafts import apply_operation
 from workflows.services.publish_workflow import publish_workflow
@@ -92,8 +92,8 @@ def add(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 def _places_of(shown: BuilderPage, before: str, place: str) -> tuple[Place, ...]:
     if place:
         return (Place(place, "there"),)
-    gap: GapView | None = next((row.gap for row in shown.rows if row.key == before), None)
-    return gap.places if gap is not None else shown.end_gap.places
+    row = shown.row(before)
+    return row.gap.places if row is not None and row.gap is not None else shown.end_gap.places
 
 
 @require_POST

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from workflows.definition.edits import body_of, step_of
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.healing import group_of
 from workflows.definition.operations import (
@@ -47,6 +48,7 @@ from workflows.views.answers import (
     ask,
     builder_context,
     builder_url,
+    folded,
     opened,
     perform,
     refuse,
@@ -70,7 +72,7 @@ def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     others = before - {key}
     # Only one card is open at a time, unless the others are asked to stay.
     now = {key} if "alone" in request.GET else others if "close" in request.GET else others | {key}
-    page = BuilderPage(workflow, now)
+    page = BuilderPage(workflow, now, folded=folded(request))
     start = {PILL, page.start.key if page.start is not None else PILL}
     if key not in page.definition.by_key and key not in start:
         raise NotFound(NOT_FOUND)
@@ -79,7 +81,8 @@ def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     changed = (before ^ now) | {key}
     context = {
         **builder_context(request, page),
-        "rows": [row for row in page.rows if row.key in changed],
+        # A container's card brings the cards inside along.
+        "rows": [row for one in page.listed if one.key in changed and (row := page.row(one.key))],
         "start_too": bool(changed & start),
     }
     return render(request, "workflows/builder/_answer_card.html", context)
@@ -106,9 +109,14 @@ def _save(request: TenantRequest, workflow: Workflow, key: str) -> HttpResponse:
     if not request.htmx:
         return answer_list(request, workflow, edit.effects.message, open_key=key)
     was, now = before["step"], edit.definition.by_key[key]
-    page = BuilderPage(workflow, {*opened(request), key}, definition=edit.definition)
+    page = BuilderPage(workflow, {*opened(request), key}, definition=edit.definition, folded=folded(request))
     # A change of names, ways out or how paths meet shows beyond the card.
-    if was.label != now.label or CATALOG.ports(was) != CATALOG.ports(now) or was.join != now.join:
+    if (
+        was.label != now.label
+        or CATALOG.ports(was) != CATALOG.ports(now)
+        or was.join != now.join
+        or CATALOG.has_own_body(was) != CATALOG.has_own_body(now)
+    ):
         message = edit.effects.message if was.label != now.label else ""
         return answer_list(request, workflow, message, definition=edit.definition)
     context = {
@@ -206,18 +214,25 @@ def enable(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required(EDIT)
 def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
-    """GET asks where to. POST `direction` (up, down), `place` (a path), or `before` (a card's key, empty: the end)."""
+    """GET asks where to. POST `direction` (up, down, out), `into` (a container), `place` (a path), or `before`.
+
+    `before` is a card's key, `end:KEY` the end of a container's list, `end:` that of the workflow, empty that of its own.
+    """
     workflow = the_workflow(request, pk, EDIT)
     if request.method == "GET":
         page = BuilderPage(workflow)
         row = page.row(key)
         if row is None:
             raise NotFound(NOT_FOUND)
-        others = [other for other in page.rows if other.key != key]
+        inside = {key, *(child.key for child in body_of(page.definition, key))}
+        others = [
+            other for one in page.listed if one.key not in inside and (other := page.row(one.key)) is not None
+        ]
+        containers = [other for other in others if other.nest is not None and not other.nest.prompt_only]
         return ask(
             request,
             "workflows/ask/move.html",
-            {**builder_context(request, page), "row": row, "others": others},
+            {**builder_context(request, page), "row": row, "others": others, "containers": containers},
         )
 
     def operation(definition: Definition) -> Edit:
@@ -226,28 +241,50 @@ def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
             return move_up(definition, key, CATALOG)
         if direction == "down":
             return move_down(definition, key, CATALOG)
+        if direction == "out":
+            return _moved_out(definition, key)
+        if into := request.POST.get("into"):
+            return _moved_before(definition, key, f"end:{into}")
         if place:
             return move(definition, key, read_place(place), CATALOG)
-        return move_to(definition, key, _gap_before(definition, key, request.POST.get("before", "")), CATALOG)
+        return _moved_before(definition, key, request.POST.get("before", ""))
 
     answer = perform(request, workflow, operation, focus=f"#step-{key} .grip")
     return answer
 
 
-def _gap_before(definition: Definition, key: str, before: str) -> int:
-    """The number of the gap above a card, once the moved step (with its branches) is taken out."""
-    moved = definition.by_key.get(key)
-    if moved is None:
-        raise OperationRefused("no_step", "That step is not there any more.")
+def _moved_before(definition: Definition, key: str, before: str) -> Edit:
+    """The step put above a card, or at the end of a list, of its own body or another."""
+    moved = step_of(definition, key)
+    ends, _, inside = before.partition(":")
+    parent = moved.parent
+    if ends == "end" and ":" in before:
+        parent, before = inside or None, ""
+    elif before:
+        parent = step_of(definition, before).parent
+    if parent is not None:
+        step_of(definition, parent)
+    if parent in {key, *(child.key for child in body_of(definition, key))}:
+        raise OperationRefused("into_itself", f"“{moved.label}” cannot be moved into itself.")
     members = group_of(definition, key, CATALOG).members
-    cards = [step.key for step in body_order(definition, moved.parent, CATALOG)]
-    if not before:
-        return len(cards)
-    if before not in cards:
-        raise OperationRefused("no_step", "The step to put it in front of is not there any more.")
     if before in members and before != key:
         raise OperationRefused("own_branch", f"“{moved.label}” cannot be moved into its own branches.")
-    return sum(card not in members for card in cards[: cards.index(before)])
+    # The number of the gap, once the moved step (with its branches) is taken out.
+    cards = [step.key for step in body_order(definition, parent, CATALOG)]
+    above = cards[: cards.index(before)] if before else cards
+    at = sum(card not in members for card in above)
+    return move_to(definition, key, at, CATALOG, parent=parent, same_body=False)
+
+
+def _moved_out(definition: Definition, key: str) -> Edit:
+    """The step put below the container that it is in."""
+    moved = step_of(definition, key)
+    if moved.parent is None:
+        raise OperationRefused("not_inside", f"“{moved.label}” is in no other step.")
+    container = step_of(definition, moved.parent)
+    cards = [step.key for step in body_order(definition, container.parent, CATALOG)]
+    at = cards.index(container.key) + 1
+    return move_to(definition, key, at, CATALOG, parent=container.parent, same_body=False)
 
 
 @require_POST
@@ -285,6 +322,7 @@ def delete(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
         "step": definition.by_key[key],
         "users": users,
         "checks": [check for check in checks if check.code == "lost_path"],
+        "inside": body_of(definition, key),
         "refusal": refusal,
         "back": builder_url(workflow, key),
     }
