@@ -139,7 +139,7 @@ def test_fields_of_the_gate_are_asked_for_and_kept(world):
 def test_the_script_gets_an_empty_answer_and_a_word_for_the_toast(world, review):
     answer = decide(world.rita, review, headers={"HX-Request": "true"})
     assert answer.status_code == 204
-    assert "approved" in answer["HX-Trigger"]
+    assert "Approved" in answer["HX-Trigger"]
 
 
 def test_the_inbox_tells_mine_from_others(world):
