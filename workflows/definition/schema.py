@@ -206,8 +206,8 @@ def from_stored(data: JSONObject) -> Definition:
 
 def _headline(problems: list[Problem]) -> str:
     if len(problems) == 1:
-        return problems[0].message
-    return f"The workflow cannot be read: {len(problems)} problems. The first: {problems[0].message}"
+        return problems[0].says
+    return f"The workflow cannot be read: {len(problems)} problems. The first: {problems[0].says}"
 
 
 class _Reader:

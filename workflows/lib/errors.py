@@ -34,6 +34,11 @@ class Problem:
     def is_error(self) -> bool:
         return self.severity == "error"
 
+    @property
+    def says(self) -> str:
+        """The message with the step in front where it does not name it: for a place that shows nothing else."""
+        return f"“{self.step}”: {self.message}" if self.step and self.step not in self.message else self.message
+
 
 class StepwellError(Exception):
     """Base of all errors we raise on purpose. `code` is stable, `message` is a sentence for the person."""

@@ -17,7 +17,7 @@ class Limit:
 
 
 RUN_INPUT_BYTES: Final = Limit(
-    2_000_000, "bytes", "The input {field} is larger than {value} bytes, the most a run takes."
+    2_000_000, "bytes", "“{field}” is larger than {value} bytes, the most a run takes."
 )
 STEP_OUTPUT_BYTES: Final = Limit(
     8_000_000, "bytes", "The step's output is larger than {value} bytes, the most a step may keep."

@@ -53,4 +53,4 @@ def refuse_errors(problems: Iterable[Problem], what: str) -> None:
     errors = [problem for problem in problems if problem.is_error]
     if errors:
         more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
-        raise Invalid(f"The workflow cannot {what}: {errors[0].message}{more}", problems=problems)
+        raise Invalid(f"The workflow cannot {what}: {errors[0].says}{more}", problems=problems)

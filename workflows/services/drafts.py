@@ -220,7 +220,7 @@ def refuse_bad_structure(definition: Definition, catalog: TypeCatalog) -> None:
         if not 0 <= step.order <= _LARGEST_ORDER
     )
     if problems:
-        raise Invalid(problems[0].message, problems=problems)
+        raise Invalid(problems[0].says, problems=problems)
 
 
 def lock_draft(workflow: Workflow, actor: Actor, expected_revision: int | None = None) -> None:

@@ -178,8 +178,9 @@ def _stems(keyword: str, language: str) -> frozenset[str]:
 
 
 def _says_more(stems: frozenset[str], seen: list[frozenset[str]]) -> bool:
-    """Not another form of a keyword, nor a piece of a phrase: no more than half of it was seen in one already."""
-    return not any(2 * len(stems & known) > len(stems) for known in seen)
+    """Neither another form of a keyword, nor a piece of a phrase or of several: half of it or less stands in one."""
+    new = stems.difference(*seen)
+    return bool(new) and not any(2 * len(stems & known) > len(stems) for known in seen)
 
 
 def standing_in(keyword: str, text: str) -> str | None:
