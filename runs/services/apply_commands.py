@@ -28,14 +28,15 @@ from runs.engine.scopes import Place
 from runs.engine.sentences import waiting_for
 from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
-from runs.models import EarlyDecision, Mail, Review, Run, StepRun
+from runs.models import Mail, StepRun
+from runs.services.apply_children import ChildrenApplier
+from runs.services.apply_gates import GatesApplier, closes_gate
 from runs.services.apply_items import ItemsApplier
-from runs.services.child_runs import CannotStart, Child, cancel_children, tell_parent
-from runs.services.eligibility import why_not_eligible
+from runs.services.child_runs import cancel_children, tell_parent
 from runs.services.execute_step import Result, Task
-from runs.services.loaded_run import LoadedRun, reviewers_in_words
+from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
-from runs.services.values import BadValue, checked_output, error_json, stored, whole
+from runs.services.values import BadValue, checked_output, error_json, stored
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.definition.types import leaves_by
@@ -58,10 +59,6 @@ from workflows.steps.base import (
 _ZERO = Decimal(0)
 
 
-class GateTaken(Exception):
-    """A person decided while the default decision was being written: the transition is planned again."""
-
-
 class Applier:
     """Fills one transition for one loaded run. `now` is the transition's time."""
 
@@ -73,6 +70,8 @@ class Applier:
         self.t = transition
         self.now = now
         self.items = ItemsApplier(self)
+        self.gates = GatesApplier(self)
+        self.children = ChildrenApplier(self)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -101,14 +100,14 @@ class Applier:
                 return
         assert error is not None
         self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
-        self._failed(step, error, usage, result.ended_at)
+        self.failed_try(step, error, usage, result.ended_at)
 
     def _outcome(
         self, step: StepState, task: Task, outcome: object, ended_at: datetime, usage: JSONObject
     ) -> None:
         match outcome:
             case Completed():
-                self._complete(
+                self.complete(
                     step,
                     outcome.output,
                     outcome.port,
@@ -118,25 +117,23 @@ class Applier:
                     notes=outcome.notes,
                 )
             case EndRun():
-                self._complete(
+                self.complete(
                     step, outcome.output, None, ended_at, usage=usage, notes=outcome.reason, ends_run=True
                 )
             case WaitUntil():
                 checked_output(outcome.output)
-                self._wait(
-                    step, Wait.DELAY, outcome.at, held={"output": outcome.output, "port": outcome.port}
-                )
+                self.wait(step, Wait.DELAY, outcome.at, held={"output": outcome.output, "port": outcome.port})
                 self.event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
             case ReviewRequest():
-                self._open_gate(step, outcome, usage)
+                self.gates.open(step, outcome, usage)
             case OpenItems():
                 self.items.open(step, outcome)
             case StartChild():
-                self._start_child(step, outcome)
+                self.children.start(step, outcome)
             case _:
                 raise BadValue(f"The step answered with a {type(outcome).__name__}, which is no outcome.")
 
-    def _complete(
+    def complete(
         self,
         step: StepState,
         value: object,
@@ -249,13 +246,13 @@ class Applier:
         finally:
             self.state.restore(step.place, before)
 
-    def _wait(self, step: StepState, wait: Wait, due_at: datetime | None, **values: Any) -> None:
+    def wait(self, step: StepState, wait: Wait, due_at: datetime | None, **values: Any) -> None:
         self.t.put(self.state, step.but(status=StepStatus.WAITING, wait=wait, due_at=due_at))
         self.t.step_updates.append(
             (step.row, {"status": StepStatus.WAITING, "wait": wait, "due_at": due_at, **values})
         )
 
-    def _failed(
+    def failed_try(
         self,
         step: StepState,
         error: ErrorInfo,
@@ -279,7 +276,7 @@ class Applier:
         )
         match after:
             case TryAgain():
-                self._wait(step, Wait.RETRY, after.at, error=shown, **usage)
+                self.wait(step, Wait.RETRY, after.at, error=shown, **usage)
                 self.event(
                     EventType.RETRY,
                     step,
@@ -298,13 +295,13 @@ class Applier:
                     self.t.blobs.append(blob)
                 self.loaded.keep_output(step.place, output)
                 self.t.remember(lambda: self.loaded.forget_output(step.place))
-                self._end_as_failed(step, shown, usage, ended_at, port=after.port, output=kept)
+                self.end_as_failed(step, shown, usage, ended_at, port=after.port, output=kept)
             case GiveUp():
-                self._end_as_failed(step, shown, usage, ended_at, port=None, output=None)
+                self.end_as_failed(step, shown, usage, ended_at, port=None, output=None)
             case _:
                 assert_never(after)
 
-    def _end_as_failed(
+    def end_as_failed(
         self,
         step: StepState,
         shown: JSONObject,
@@ -418,159 +415,11 @@ class Applier:
                 }
             )
 
-    # --- gates -----------------------------------------------------------------------------------
-
-    def _open_gate(self, step: StepState, asked: ReviewRequest, usage: JSONObject) -> None:
-        content, _ = checked_output(asked.content)
-        review_id = new_id()
-        values = {
-            "id": review_id,
-            "tenant_id": self.run.tenant_id,
-            "run_id": self.run.pk,
-            "step_run_id": step.row,
-            "workflow_id": self.run.workflow_id,
-            "status": Review.Status.OPEN,
-            "title": asked.title[:255],
-            "instructions": asked.instructions,
-            "content": content,
-            "editable": asked.editable,
-            "assignees": list(asked.assignees),
-            "quorum": asked.quorum,
-            "bar_starter": asked.bar_starter,
-            "fields": list(asked.fields),
-            "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
-            "due_at": asked.due_at,
-            "default_decision": asked.default_decision or "",
-            "created_at": self.now,
-        }
-        self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
-        # Only a gate that can decide itself is a timer; else its date is for people.
-        self._wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
-        self.event(
-            EventType.REVIEW_REQUESTED,
-            step,
-            {"reviewId": str(review_id), "title": asked.title, "assignees": list(asked.assignees)},
-        )
-        early = EarlyDecision.objects.filter(
-            run_id=self.run.pk, step_key=step.key, scope=step.scope, round=step.round
-        ).first()
-        if early is not None and asked.quorum == 1:
-            known = {decision for decision, _, _ in asked.buttons}
-            if (
-                early.decision in known
-                and why_not_eligible(values, self.run, early.person, early.role) is None
-            ):
-                decided = {
-                    "status": Review.Status.DECIDED,
-                    "decision": early.decision,
-                    "comment": early.comment,
-                    "edited": early.edited,
-                    "field_values": early.field_values,
-                    "decided_by_id": early.person_id,
-                    "decided_by_label": early.person_label,
-                    "decided_at": early.created_at,
-                }
-                values |= decided
-                waiting = self.state.get(*step.place)
-                assert waiting is not None
-                self._decided(waiting, Review(**values))
-        self.t.review_inserts.append(values)
-
-    def _decided(self, step: StepState, review: Review) -> None:
-        """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere."""
-        button = next((b for b in review.buttons if b["decision"] == review.decision), None)
-        port = button["port"] if button is not None else self.graph.main_port(step.key)
-        shown = review.edited if review.edited is not None else review.content
-        output = {
-            **shown,
-            "decision": review.decision,
-            "comment": review.comment,
-            "fields": review.field_values,
-            "original": review.content.get("content"),
-            "decided_by": review.decided_by_label,
-        }
-        self.event(
-            EventType.REVIEW_DECIDED,
-            step,
-            {
-                "reviewId": str(review.pk),
-                "decision": review.decision,
-                "by": review.decided_by_label,
-                "comment": review.comment,
-                "edited": review.edited is not None,
-            },
-        )
-        wired = any(edge.port == port for edge in self.graph.outgoing(step.key))
-        decided_at = review.decided_at or self.now
-        if port != self.graph.main_port(step.key) and not wired:
-            by = f" by {review.decided_by_label}" if review.decided_by_label else ""
-            because = f": {review.comment}" if review.comment else "."
-            message = f"“{self.graph.step(step.key).label}” was rejected{by}{because}"
-            info = ErrorInfo(
-                "rejected",
-                message,
-                fault=Fault.AUTHOR,
-                fix="Retry the run to ask again, or give the rejection a path.",
-            )
-            self._end_as_failed(
-                step,
-                error_json(info, self.graph.step(step.key).label),
-                {},
-                decided_at,
-                port=None,
-                output=None,
-            )
-            return
-        notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
+    def complete_or_fail(self, step: StepState, output: JSONObject, *, notes: str = "") -> None:
         try:
-            self._complete(step, output, port, decided_at, usage={}, notes=notes)
+            self.complete(step, output, None, self.now, usage={}, notes=notes)
         except BadValue as bad:
-            shown_error = error_json(bad.info, self.graph.step(step.key).label)
-            self._end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
-
-    # --- runs below ------------------------------------------------------------------------------
-
-    def _start_child(self, step: StepState, asked: StartChild) -> None:
-        try:
-            child = Child(self.run, asked.workflow, asked.input)
-        except CannotStart as refused:
-            raise BadValue(str(refused), code=refused.info.code) from refused
-        self._wait(
-            step,
-            Wait.CHILD,
-            None,
-            notes=f"Runs “{child.workflow.name}”, version {child.version.number}"[:255],
-        )
-        self.t.writes.append(lambda: child.write(step.row))
-        self.event(
-            EventType.PROGRESS, step, {"workflow": child.workflow.name, "version": child.version.number}
-        )
-
-    def _child_ended(self, letter: Mail) -> None:
-        """The run that a step waits for is over: its output, or its failure, is the step's."""
-        child = Run.objects.filter(pk=letter.payload.get("run"), parent_id=self.run.pk).first()
-        if child is None or child.parent_step_id is None:
-            return
-        row = StepRun.objects.filter(pk=child.parent_step_id).first()
-        step = self.state.get(row.step_key, row.scope) if row is not None else None
-        if row is None or step is None or step.row != row.pk or step.wait is not Wait.CHILD:
-            return
-        facts = {"id": str(child.pk), "number": child.number, "status": child.status}
-        if child.status == RunStatus.COMPLETED:
-            output = whole(child.output, child.pk) or {}
-            self._complete_or_fail(step, {**output, "run": facts}, notes=f"Run {child.number}")
-            return
-        why = (child.error or {}).get("message") or f"It was {child.status}."
-        info = ErrorInfo(
-            "child_failed", f"Run {child.number}, which this step started, did not complete: {why}"
-        )
-        self._failed(step, info, {}, self.now, policy=ONCE)
-
-    def _complete_or_fail(self, step: StepState, output: JSONObject, *, notes: str = "") -> None:
-        try:
-            self._complete(step, output, None, self.now, usage={}, notes=notes)
-        except BadValue as bad:
-            self._failed(step, bad.info, {}, self.now, policy=ONCE)
+            self.failed_try(step, bad.info, {}, self.now, policy=ONCE)
 
     # --- mail ------------------------------------------------------------------------------------
 
@@ -581,50 +430,16 @@ class Applier:
             self.t.mail_read.append(letter.pk)
             match MailKind(letter.kind):
                 case MailKind.DECISION:
-                    self._decision(letter)
+                    self.gates.decision(letter)
                 case MailKind.RETRY:
                     stop.extend(self._retry(letter))
                 case MailKind.CHILD:
-                    self._child_ended(letter)
+                    self.children.ended(letter)
                 case MailKind.RESUME:
                     pass
                 case kind:
                     assert_never(kind)
         return tuple(stop)
-
-    def _decision(self, letter: Mail) -> None:
-        review_id = letter.payload.get("review")
-        if review_id is not None:
-            review = Review.objects.select_related("step_run").get(pk=review_id, run_id=self.run.pk)
-            step = self.state.get(review.step_run.step_key, review.step_run.scope)
-            if step is not None and step.row == review.step_run_id and step.wait is Wait.REVIEW:
-                self._decided(step, review)
-            return
-        # An early decision whose gate opened while the letter was on its way.
-        early = EarlyDecision.objects.filter(pk=letter.payload.get("early"), run_id=self.run.pk).first()
-        step = self.state.get(early.step_key, early.scope) if early is not None else None
-        if early is None or step is None or step.wait is not Wait.REVIEW or step.round != early.round:
-            return
-        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN, quorum=1).first()
-        if gate is None or early.decision not in {button["decision"] for button in gate.buttons}:
-            return
-        facts = {"assignees": gate.assignees, "bar_starter": gate.bar_starter}
-        if why_not_eligible(facts, self.run, early.person, early.role) is not None:
-            return
-        decided = {
-            "status": Review.Status.DECIDED,
-            "decision": early.decision,
-            "comment": early.comment,
-            "edited": early.edited,
-            "field_values": early.field_values,
-            "decided_by_id": early.person_id,
-            "decided_by_label": early.person_label,
-            "decided_at": self.now,
-        }
-        if Review.objects.filter(pk=gate.pk, status=Review.Status.OPEN).update(**decided) == 1:
-            for name, value in decided.items():
-                setattr(gate, name, value)
-            self._decided(step, gate)
 
     def _retry(self, letter: Mail) -> list[Place]:
         """Give the failed steps (and what was asked for with everything after it) a new round."""
@@ -656,7 +471,7 @@ class Applier:
         again = [fresh for fresh in (*back.reopened, *rounds) if not fresh.scope]
         if rounds:
             self.loaded.reload_variables()
-        self.t.writes.append(self._reopen_gates)
+        self.t.writes.append(self.gates.reopen)
         self.event(
             EventType.RESUMED,
             None,
@@ -668,12 +483,6 @@ class Applier:
             },
         )
         return stop
-
-    def _reopen_gates(self) -> None:
-        open_rows = [step.row for step in self.state.waiting() if step.wait is Wait.REVIEW]
-        Review.objects.filter(
-            run_id=self.run.pk, status=Review.Status.HELD, step_run_id__in=open_rows
-        ).update(status=Review.Status.OPEN)
 
     # --- interruptions ---------------------------------------------------------------------------
 
@@ -693,7 +502,7 @@ class Applier:
                     fix="Look at what the step does; retry the run when it is mended.",
                 )
                 label = self.graph.step(step.key).label
-                self._end_as_failed(
+                self.end_as_failed(
                     step, error_json(info, label), {"crashes": step.crashes}, self.now, port=None, output=None
                 )
                 continue
@@ -715,7 +524,7 @@ class Applier:
                 case CompleteWait():
                     self._delay_is_over(command)
                 case DecideByDefault():
-                    self._decide_by_default(command)
+                    self.gates.decide_by_default(command)
                 case OpenItem():
                     self.items.begin(command)
                 case EndItem():
@@ -854,7 +663,7 @@ class Applier:
         if step.status is StepStatus.RUNNING:
             self.t.writes.append(_closes_open_attempts(step.row, self.now, AttemptStatus.CANCELLED))
         if step.wait is Wait.REVIEW:
-            self.t.writes.append(_closes_gate(step.row))
+            self.t.writes.append(closes_gate(step.row))
         if step.wait is Wait.CHILD:
             self.t.writes.append(lambda: cancel_children([step.row]))
 
@@ -863,29 +672,10 @@ class Applier:
         assert step is not None
         held = StepRun.objects.values_list("held", flat=True).get(pk=step.row) or {}
         try:
-            self._complete(step, held.get("output", {"content": None}), held.get("port"), self.now, usage={})
+            self.complete(step, held.get("output", {"content": None}), held.get("port"), self.now, usage={})
         except BadValue as bad:
             label = self.graph.step(step.key).label
-            self._end_as_failed(step, error_json(bad.info, label), {}, self.now, port=None, output=None)
-
-    def _decide_by_default(self, command: DecideByDefault) -> None:
-        """The gate is due: its own decision, unless a person's is already on its way in the mail."""
-        step = self.state.get(*command.place)
-        assert step is not None
-        decided = {
-            "status": Review.Status.DECIDED,
-            "decision": "",
-            "decided_by_label": "Nobody decided in time",
-            "decided_at": self.now,
-        }
-        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN).first()
-        if gate is None:
-            return
-        decided["decision"] = gate.default_decision
-        self.t.writes.append(_decides_gate(gate.pk, decided))
-        for name, value in decided.items():
-            setattr(gate, name, value)
-        self._decided(step, gate)
+            self.end_as_failed(step, error_json(bad.info, label), {}, self.now, port=None, output=None)
 
     def _finish(self, command: FinishRun) -> None:
         run = self.t.run
@@ -901,32 +691,16 @@ class Applier:
                 if blob is not None:
                     self.t.blobs.append(blob)
                 run |= {"output": kept, "error": None}
-                self.event(EventType.RUN_COMPLETED, None, {"endedBy": self._label(command.ended_by)})
+                self.event(EventType.RUN_COMPLETED, None, {"endedBy": self.label_of(command.ended_by)})
             case RunStatus.CANCELLED:
                 self.event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
             case _:
                 run["error"] = self._why_failed(command)
-                self.t.writes.append(self._hold_gates)
+                self.t.writes.append(self.gates.hold)
                 self.event(EventType.RUN_FAILED, None, run["error"])
-                self._answer_failure(run["error"])
+                self.children.answer_failure(run["error"])
         self.event(EventType.DONE, None, {"status": str(command.status)})
         self.t.writes.append(lambda: tell_parent(self.run))
-
-    def _answer_failure(self, error: JSONObject) -> None:
-        """Start the workflow that the settings name for failures, with what went wrong; it never answers itself."""
-        wanted = self.loaded.prepared.definition.settings.get("error_workflow")
-        if not wanted or self.run.trigger_type == "failure":
-            return
-        facts = {"id": str(self.run.pk), "number": self.run.number, "workflow": self.run.workflow.name}
-        try:
-            child = Child(self.run, str(wanted), {"error": error, "run": facts, "input": self.run.input})
-        except CannotStart as refused:
-            message = f"The workflow for failures was not started: {refused}"
-            self.event(
-                EventType.ERROR, None, {"code": refused.info.code, "message": message, "continues": True}
-            )
-            return
-        self.t.writes.append(child.write_for_failure)
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
         if (over := self.loaded.purse.error()) is not None:
@@ -944,7 +718,7 @@ class Applier:
                 )
             )
         place = command.failed[0]
-        return {**self.error_of(place), "step": self._label(place), "step_key": place.key}
+        return {**self.error_of(place), "step": self.label_of(place), "step_key": place.key}
 
     def error_of(self, place: Place) -> JSONObject:
         """Why the current round of a step failed, as this transition writes it or the database knows it."""
@@ -958,17 +732,14 @@ class Applier:
 
     def fail(self, container: StepState, error: ErrorInfo) -> None:
         """A container has failed: its error policy decides. It is not tried again as a whole: its items were."""
-        self._failed(container, error, {}, self.now, policy=ONCE)
+        self.failed_try(container, error, {}, self.now, policy=ONCE)
 
     def finish(self, container: StepState, output: JSONObject, usage: dict[str, Any]) -> None:
         """A container is through with its items."""
         try:
-            self._complete(container, output, None, self.now, usage=usage)
+            self.complete(container, output, None, self.now, usage=usage)
         except BadValue as bad:
             self.fail(container, bad.info)
-
-    def _hold_gates(self) -> None:
-        Review.objects.filter(run_id=self.run.pk, status=Review.Status.OPEN).update(status=Review.Status.HELD)
 
     # --- small parts -----------------------------------------------------------------------------
 
@@ -1011,14 +782,14 @@ class Applier:
             "created_at": self.now,
         }
 
-    def _label(self, place: Place | None) -> str:
+    def label_of(self, place: Place | None) -> str:
         return self.loaded.prepared.step(place.key).label if place is not None else ""
 
     def event(self, type: EventType, step: StepState | None, data: JSONObject) -> None:
         place = step.place if step is not None else None
         if place is not None and step is not None and step.round:
             data = {**data, "round": step.round}
-        self.t.event(type, self.now, data, place=place, label=self._label(place))
+        self.t.event(type, self.now, data, place=place, label=self.label_of(place))
 
 
 def _closes_open_attempts(
@@ -1031,23 +802,5 @@ def _closes_open_attempts(
         if status is AttemptStatus.INTERRUPTED:
             changes["counted"] = False
         Attempt.objects.filter(step_run_id=step_run, status=AttemptStatus.OPEN).update(**changes)
-
-    return write
-
-
-def _decides_gate(review_id: UUID, decided: dict[str, Any]) -> Any:
-    def write() -> None:
-        changed = Review.objects.filter(pk=review_id, status=Review.Status.OPEN).update(**decided)
-        if not changed:
-            raise GateTaken
-
-    return write
-
-
-def _closes_gate(step_run: UUID) -> Any:
-    def write() -> None:
-        Review.objects.filter(
-            step_run_id=step_run, status__in=[Review.Status.OPEN, Review.Status.HELD]
-        ).update(status=Review.Status.CANCELLED)
 
     return write

@@ -36,7 +36,8 @@ from runs.engine.scopes import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
 from runs.services import budget, rows
-from runs.services.apply_commands import Applier, GateTaken
+from runs.services.apply_commands import Applier
+from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start
 from runs.services.loaded_run import LoadedRun

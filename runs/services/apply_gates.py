@@ -1,0 +1,227 @@
+"""Review gates in a transition: opened, decided by a person, early, or by themselves when due; held while a run has failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from runs.engine.commands import DecideByDefault
+from runs.engine.state import StepState
+from runs.engine.statuses import EventType, Wait
+from runs.models import EarlyDecision, Mail, Review
+from runs.services.eligibility import why_not_eligible
+from runs.services.loaded_run import reviewers_in_words
+from runs.services.values import BadValue, checked_output, error_json
+from workflows.lib.errors import ErrorInfo, Fault
+from workflows.lib.ids import new_id
+from workflows.lib.jsontypes import JSONObject
+from workflows.steps.base import ReviewRequest
+
+if TYPE_CHECKING:
+    from runs.services.apply_commands import Applier
+
+
+class GateTaken(Exception):
+    """A person decided while the default decision was being written: the transition is planned again."""
+
+
+class GatesApplier:
+    """The part of an `Applier` that is about review gates; it fills the same transition."""
+
+    def __init__(self, applier: Applier) -> None:
+        self.applier = applier
+        self.loaded = applier.loaded
+        self.state = applier.state
+        self.graph = applier.graph
+        self.run = applier.run
+        self.t = applier.t
+        self.now = applier.now
+
+    def open(self, step: StepState, asked: ReviewRequest, usage: JSONObject) -> None:
+        """A gate opens; a decision that came early and may be taken decides it in the same transition."""
+        content, _ = checked_output(asked.content)
+        review_id = new_id()
+        values = {
+            "id": review_id,
+            "tenant_id": self.run.tenant_id,
+            "run_id": self.run.pk,
+            "step_run_id": step.row,
+            "workflow_id": self.run.workflow_id,
+            "status": Review.Status.OPEN,
+            "title": asked.title[:255],
+            "instructions": asked.instructions,
+            "content": content,
+            "editable": asked.editable,
+            "assignees": list(asked.assignees),
+            "quorum": asked.quorum,
+            "bar_starter": asked.bar_starter,
+            "fields": list(asked.fields),
+            "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
+            "due_at": asked.due_at,
+            "default_decision": asked.default_decision or "",
+            "created_at": self.now,
+        }
+        self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
+        # Only a gate that can decide itself is a timer; else its date is for people.
+        self.applier.wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
+        self.applier.event(
+            EventType.REVIEW_REQUESTED,
+            step,
+            {"reviewId": str(review_id), "title": asked.title, "assignees": list(asked.assignees)},
+        )
+        early = EarlyDecision.objects.filter(
+            run_id=self.run.pk, step_key=step.key, scope=step.scope, round=step.round
+        ).first()
+        if early is not None and asked.quorum == 1:
+            known = {decision for decision, _, _ in asked.buttons}
+            if (
+                early.decision in known
+                and why_not_eligible(values, self.run, early.person, early.role) is None
+            ):
+                decided = {
+                    "status": Review.Status.DECIDED,
+                    "decision": early.decision,
+                    "comment": early.comment,
+                    "edited": early.edited,
+                    "field_values": early.field_values,
+                    "decided_by_id": early.person_id,
+                    "decided_by_label": early.person_label,
+                    "decided_at": early.created_at,
+                }
+                values |= decided
+                waiting = self.state.get(*step.place)
+                assert waiting is not None
+                self._decided(waiting, Review(**values))
+        self.t.review_inserts.append(values)
+
+    def _decided(self, step: StepState, review: Review) -> None:
+        """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere."""
+        button = next((b for b in review.buttons if b["decision"] == review.decision), None)
+        port = button["port"] if button is not None else self.graph.main_port(step.key)
+        shown = review.edited if review.edited is not None else review.content
+        output = {
+            **shown,
+            "decision": review.decision,
+            "comment": review.comment,
+            "fields": review.field_values,
+            "original": review.content.get("content"),
+            "decided_by": review.decided_by_label,
+        }
+        self.applier.event(
+            EventType.REVIEW_DECIDED,
+            step,
+            {
+                "reviewId": str(review.pk),
+                "decision": review.decision,
+                "by": review.decided_by_label,
+                "comment": review.comment,
+                "edited": review.edited is not None,
+            },
+        )
+        wired = any(edge.port == port for edge in self.graph.outgoing(step.key))
+        decided_at = review.decided_at or self.now
+        if port != self.graph.main_port(step.key) and not wired:
+            by = f" by {review.decided_by_label}" if review.decided_by_label else ""
+            because = f": {review.comment}" if review.comment else "."
+            message = f"“{self.graph.step(step.key).label}” was rejected{by}{because}"
+            info = ErrorInfo(
+                "rejected",
+                message,
+                fault=Fault.AUTHOR,
+                fix="Retry the run to ask again, or give the rejection a path.",
+            )
+            self.applier.end_as_failed(
+                step,
+                error_json(info, self.graph.step(step.key).label),
+                {},
+                decided_at,
+                port=None,
+                output=None,
+            )
+            return
+        notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
+        try:
+            self.applier.complete(step, output, port, decided_at, usage={}, notes=notes)
+        except BadValue as bad:
+            shown_error = error_json(bad.info, self.graph.step(step.key).label)
+            self.applier.end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
+
+    def decision(self, letter: Mail) -> None:
+        review_id = letter.payload.get("review")
+        if review_id is not None:
+            review = Review.objects.select_related("step_run").get(pk=review_id, run_id=self.run.pk)
+            step = self.state.get(review.step_run.step_key, review.step_run.scope)
+            if step is not None and step.row == review.step_run_id and step.wait is Wait.REVIEW:
+                self._decided(step, review)
+            return
+        # An early decision whose gate opened while the letter was on its way.
+        early = EarlyDecision.objects.filter(pk=letter.payload.get("early"), run_id=self.run.pk).first()
+        step = self.state.get(early.step_key, early.scope) if early is not None else None
+        if early is None or step is None or step.wait is not Wait.REVIEW or step.round != early.round:
+            return
+        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN, quorum=1).first()
+        if gate is None or early.decision not in {button["decision"] for button in gate.buttons}:
+            return
+        facts = {"assignees": gate.assignees, "bar_starter": gate.bar_starter}
+        if why_not_eligible(facts, self.run, early.person, early.role) is not None:
+            return
+        decided = {
+            "status": Review.Status.DECIDED,
+            "decision": early.decision,
+            "comment": early.comment,
+            "edited": early.edited,
+            "field_values": early.field_values,
+            "decided_by_id": early.person_id,
+            "decided_by_label": early.person_label,
+            "decided_at": self.now,
+        }
+        if Review.objects.filter(pk=gate.pk, status=Review.Status.OPEN).update(**decided) == 1:
+            for name, value in decided.items():
+                setattr(gate, name, value)
+            self._decided(step, gate)
+
+    def decide_by_default(self, command: DecideByDefault) -> None:
+        """The gate is due: its own decision, unless a person's is already on its way in the mail."""
+        step = self.state.get(*command.place)
+        assert step is not None
+        decided = {
+            "status": Review.Status.DECIDED,
+            "decision": "",
+            "decided_by_label": "Nobody decided in time",
+            "decided_at": self.now,
+        }
+        gate = Review.objects.filter(step_run_id=step.row, status=Review.Status.OPEN).first()
+        if gate is None:
+            return
+        decided["decision"] = gate.default_decision
+        self.t.writes.append(decides_gate(gate.pk, decided))
+        for name, value in decided.items():
+            setattr(gate, name, value)
+        self._decided(step, gate)
+
+    def reopen(self) -> None:
+        open_rows = [step.row for step in self.state.waiting() if step.wait is Wait.REVIEW]
+        Review.objects.filter(
+            run_id=self.run.pk, status=Review.Status.HELD, step_run_id__in=open_rows
+        ).update(status=Review.Status.OPEN)
+
+    def hold(self) -> None:
+        Review.objects.filter(run_id=self.run.pk, status=Review.Status.OPEN).update(status=Review.Status.HELD)
+
+
+def decides_gate(review_id: UUID, decided: dict[str, Any]) -> Any:
+    def write() -> None:
+        changed = Review.objects.filter(pk=review_id, status=Review.Status.OPEN).update(**decided)
+        if not changed:
+            raise GateTaken
+
+    return write
+
+
+def closes_gate(step_run: UUID) -> Any:
+    def write() -> None:
+        Review.objects.filter(
+            step_run_id=step_run, status__in=[Review.Status.OPEN, Review.Status.HELD]
+        ).update(status=Review.Status.CANCELLED)
+
+    return write
