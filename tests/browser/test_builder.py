@@ -200,6 +200,169 @@ def test_a_step_is_put_between_two_and_turned_off_copied_and_deleted(three: Page
     expect_steps(page, "Clean it", "Shorten it", "Tag it", "Tag it 2")
 
 
+# --- containers ---
+
+
+def expect_inside(page: Page, container: str, *names: str) -> None:
+    """The cards of a container's own list, and that the server keeps them so."""
+    list_of = f'[data-flow][data-in-name="{container}"]'
+    page.wait_for_function(
+        "([list, names]) => [...document.querySelectorAll(`${list} > [data-step] > article`)]"
+        ".map(c => c.dataset.name).join('|') === names",
+        arg=[list_of, "|".join(names)],
+    )
+
+
+def expect_outside(page: Page, *names: str) -> None:
+    page.wait_for_function(
+        "names => [...document.querySelectorAll('#flow > [data-step] > article')]"
+        ".map(c => c.dataset.name).join('|') === names",
+        arg="|".join(names),
+    )
+
+
+def name_it(page: Page, was: str, name: str) -> None:
+    """Name the step that was just added, once its card is open."""
+    expect(page.locator(f'.step.is-open[data-name="{was}"]')).to_be_visible()
+    label = page.locator(".step.is-open").get_by_label("Name of the step")
+    expect(label).to_be_visible()
+    saved(page, lambda: label.fill(name))
+    expect(card(page, name)).to_be_visible()
+
+
+def drag(page: Page, name: str, gap: Locator) -> None:
+    for toggle in page.locator('#steps [data-toggle][aria-expanded="true"]').all():
+        toggle.press("Enter")
+    expect(page.locator("#steps .step.is-open")).to_have_count(0)
+    handle = page.get_by_role("button", name=f"Move {name}")
+    handle.scroll_into_view_if_needed()
+    grip = handle.bounding_box()
+    assert grip is not None
+    page.mouse.move(grip["x"] + 10, grip["y"] + 10)
+    page.mouse.down()
+    page.mouse.move(grip["x"] + 12, grip["y"] - 12, steps=4)
+    expect(page.locator("#steps.is-moving")).to_be_visible()
+    at = gap.bounding_box()
+    assert at is not None
+    page.mouse.move(at["x"] + 120, at["y"] + at["height"] / 2, steps=8)
+    expect(page.locator(".gap.is-target")).to_have_count(1)
+    saved(page, page.mouse.up)
+
+
+def test_a_for_each_with_two_steps_inside_is_built_with_the_mouse(builder: Page):
+    page = builder
+    page.get_by_role("button", name="Add a step", exact=True).click()
+    page.get_by_role("dialog", name="Add a step").get_by_role("button", name="For each").click()
+    name_it(page, "For each", "Each contact")
+    expect(page.get_by_text("What should happen each time?")).to_be_visible()
+    page.get_by_role("button", name="Add a step inside Each contact").click()
+    page.get_by_role("dialog", name="Add a step").get_by_role("button", name="Clean text").click()
+    expect_inside(page, "Each contact", "Clean text")
+    page.get_by_role("button", name="Add a step first in Each contact").click()
+    page.get_by_role("dialog", name="Add a step").get_by_role("button", name="Summarize").click()
+    name_it(page, "Summarize", "Shorten it")
+    expect_inside(page, "Each contact", "Shorten it", "Clean text")
+    page.get_by_role("button", name="Add a step at the end", exact=True).click()
+    page.get_by_role("dialog", name="Add a step").get_by_role("button", name="Review gate").click()
+    expect_outside(page, "Each contact", "Review gate")
+    # Into the container by its handle, and out of it.
+    drag(page, "Review gate", page.locator(f"#gap-{card(page, 'Clean text').get_attribute('data-card')}"))
+    expect_inside(page, "Each contact", "Shorten it", "Review gate", "Clean text")
+    drag(page, "Shorten it", page.locator("#gap-end"))
+    expect_inside(page, "Each contact", "Review gate", "Clean text")
+    expect_outside(page, "Each contact", "Shorten it")
+    # And by the menu.
+    page.get_by_role("button", name="More actions for Shorten it").click()
+    saved(page, lambda: page.get_by_role("button", name="Move into Each contact").click())
+    expect_inside(page, "Each contact", "Review gate", "Clean text", "Shorten it")
+    page.get_by_role("button", name="More actions for Review gate").click()
+    saved(page, lambda: page.get_by_role("button", name="Move out of Each contact").click())
+    page.reload()
+    expect_inside(page, "Each contact", "Clean text", "Shorten it")
+    expect_outside(page, "Each contact", "Review gate")
+
+
+def test_a_for_each_with_two_steps_inside_is_built_with_the_keyboard(builder: Page):
+    page = builder
+    add_at_the_end(page, "for each", "Each contact")
+    add = page.get_by_role("button", name="Add a step inside Each contact")
+    for words, was, name in (("clean", "Clean text", "Clean it"), ("summar", "Summarize", "Shorten it")):
+        add.press("Enter")
+        page.keyboard.type(words)
+        page.keyboard.press("Enter")
+        name_it(page, was, name)
+    expect_inside(page, "Each contact", "Clean it", "Shorten it")
+    said = page.locator("#announce")
+    page.get_by_role("button", name="Move Shorten it").press("Space")
+    expect(said).to_contain_text("Shorten it lifted, position 2 of 2 in Each contact")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_have_text("Shorten it, position 1 of 2 in Each contact, before Clean it")
+    page.keyboard.press("ArrowUp")
+    expect(said).to_have_text("Shorten it, position 1 of 2 in Each contact, before Clean it")
+    saved(page, lambda: page.keyboard.press("Space"))
+    expect_inside(page, "Each contact", "Shorten it", "Clean it")
+    # Left goes out of it, right into it.
+    expect(page.get_by_role("button", name="Move Shorten it")).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowLeft")
+    expect(said).to_have_text("Shorten it, position 2 of 2, at the end")
+    saved(page, lambda: page.keyboard.press("Space"))
+    expect_outside(page, "Each contact", "Shorten it")
+    expect_inside(page, "Each contact", "Clean it")
+    expect(page.get_by_role("button", name="Move Shorten it")).to_be_focused()
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    expect(said).to_have_text("Shorten it, position 2 of 2 in Each contact, at the end of Each contact")
+    saved(page, lambda: page.keyboard.press("Space"))
+    expect_inside(page, "Each contact", "Clean it", "Shorten it")
+    # A container is not moved into itself.
+    page.get_by_role("button", name="Move Each contact").press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Escape")
+    expect(said).to_have_text("Each contact is back in its place.")
+
+
+def test_a_folded_list_says_how_many_steps_are_inside_and_stays_folded(builder: Page):
+    page = builder
+    add_at_the_end(page, "for each", "Each contact")
+    page.get_by_role("button", name="Add a step inside Each contact").press("Enter")
+    page.keyboard.type("clean")
+    page.keyboard.press("Enter")
+    expect_inside(page, "Each contact", "Clean text")
+    summary = page.locator("summary.nest__label")
+    summary.click()
+    expect(card(page, "Clean text")).to_be_hidden()
+    expect(summary).to_contain_text("1 step inside")
+    saved(page, lambda: page.get_by_role("switch", name="Each contact is on").click())
+    expect(card(page, "Each contact").get_by_text("Off", exact=True).first).to_be_visible()
+    expect(card(page, "Clean text")).to_be_hidden()
+    page.reload()
+    expect(card(page, "Clean text")).to_be_hidden()
+    summary.press("Enter")
+    expect(card(page, "Clean text")).to_be_visible()
+    assert axe_violations(page) == []
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def test_lists_inside_containers_meet_wcag_and_need_no_sideways_scrolling(
+    builder: Page, width: int, theme: str
+):
+    page = builder
+    add_at_the_end(page, "for each", "Each contact")
+    assert axe_violations(page) == []
+    page.get_by_role("button", name="Add a step inside Each contact").press("Enter")
+    page.keyboard.type("ask a model")
+    page.keyboard.press("Enter")
+    expect_inside(page, "Each contact", "Ask a model")
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    page.set_viewport_size({"width": width, "height": 860})
+    page.reload()
+    expect(page.locator(".nest .step.is-open")).to_be_visible()
+    page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert axe_violations(page) == []
+
+
 @pytest.mark.parametrize(
     ("width", "height", "theme"), [(1440, 900, "light"), (390, 844, "dark"), (360, 740, "light")]
 )
