@@ -178,10 +178,10 @@ class StartForm(forms.Form):
     def refuse(self, error: StepwellError) -> None:
         """Put what the service says is wrong beside the fields it names, the rest above the form."""
         for problem in error.problems:
-            name = f"input_{problem.field}"
-            where = f"{problem.step}: " if problem.step else ""
+            # A step's setting may have the name of an input.
+            name = None if problem.step else f"input_{problem.field}"
             fix = f" {problem.fix}" if problem.fix else ""
-            self.add_error(name if name in self.fields else None, f"{where}{problem.message}{fix}")
+            self.add_error(name if name in self.fields else None, f"{problem.says}{fix}")
         if not error.problems:
             self.add_error(None, error.message)
 

@@ -7,7 +7,7 @@ from runs.models import Run
 from tests.support import runs as make
 from tests.support.factories import client_of, workflow
 from workflows.definition.graph import Definition, VariableDef, VariableKind, VariableType
-from workflows.models import Step
+from workflows.models import Step, Variable
 
 pytestmark = pytest.mark.django_db
 
@@ -93,8 +93,17 @@ def test_a_draft_with_errors_says_what_is_wrong(world):
     assert answer.status_code == 422
     html = answer.content.decode()
     assert 'role="alert"' in html
-    assert "Think: " in html
+    assert "“Think”: “Prompt” is missing." in html
     assert Run.objects.count() == 0
+
+
+def test_a_fault_in_a_steps_setting_is_not_shown_at_an_input_of_that_name(world):
+    draft = workflow(world.tenant, "Twice the same name")
+    Variable.objects.create(workflow=draft, tenant=world.tenant, name="prompt", type="string", kind="input")
+    Step.objects.create(workflow=draft, tenant=world.tenant, key="think", type="llm", label="Think")
+    answer = start(world.bob, draft, version="draft", input_prompt="hello")
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == ["__all__"]
 
 
 def test_an_empty_workflow_runs_and_its_page_shows_it(world):
