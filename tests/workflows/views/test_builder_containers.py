@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -80,7 +81,8 @@ def test_a_container_holds_its_own_list_with_its_own_rail(world: World):
 def test_a_folded_list_stays_folded_after_an_edit(world: World):
     workflow = draft(world, EACH)
     assert re.search(r'data-nest="each"\s+open', shown(world, workflow))
-    response = post(world, workflow, "steps/last/enabled/", **{"Stepwell-Folded": "each"})
+    folded: dict[str, Any] = {"Stepwell-Folded": "each"}
+    response = post(world, workflow, "steps/last/enabled/", **folded)
     assert re.search(r'data-nest="each">', response.content.decode())
 
 
