@@ -348,12 +348,13 @@ def test_lists_inside_containers_meet_wcag_and_need_no_sideways_scrolling(
     builder: Page, width: int, theme: str
 ):
     page = builder
-    add_at_the_end(page, "for each", "Each contact")
+    name = "Write an opener for each contact of the company"
+    add_at_the_end(page, "for each", name)
     assert axe_violations(page) == []
-    page.get_by_role("button", name="Add a step inside Each contact").press("Enter")
+    page.get_by_role("button", name=f"Add a step inside {name}").press("Enter")
     page.keyboard.type("ask a model")
     page.keyboard.press("Enter")
-    expect_inside(page, "Each contact", "Ask a model")
+    expect_inside(page, name, "Ask a model")
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.set_viewport_size({"width": width, "height": 860})
     page.reload()
