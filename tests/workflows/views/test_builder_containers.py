@@ -120,6 +120,13 @@ def test_a_card_inside_opens_and_is_saved_like_any_other(world: World):
     assert Step.objects.get(workflow=workflow, key="tone").config["prompt"] == "Is it kind? {{previous}}"
 
 
+def test_a_saved_setting_of_a_container_shows_above_its_list(world: World):
+    workflow = draft(world, EACH)
+    said = post(world, workflow, "steps/each/", {"concurrency": "7", "field": "concurrency"}).content.decode()
+    assert '<hx-partial hx-target="#nest-aside-each" hx-swap="innerHTML">7 at a time</hx-partial>' in said
+    assert 'id="nest-lead-each"' in shown(world, workflow)
+
+
 @pytest.mark.parametrize(
     ("place", "expected"),
     [
