@@ -37,7 +37,9 @@ class Problem:
     @property
     def says(self) -> str:
         """The message with the step in front where it does not name it: for a place that shows nothing else."""
-        return f"“{self.step}”: {self.message}" if self.step and self.step not in self.message else self.message
+        return (
+            f"“{self.step}”: {self.message}" if self.step and self.step not in self.message else self.message
+        )
 
 
 class StepwellError(Exception):
