@@ -386,10 +386,18 @@ def test_checks_of_a_broken_definition_end_with_problems_and_not_with_a_crash(on
     bypass_disabled(one, CATALOG)
 
 
+def _holds(held: dict[tuple[str, str], bool], asked: tuple[str, str], draw_port) -> bool:
+    if asked not in held:
+        held[asked] = bool(draw_port((True, False)))
+    return held[asked]
+
+
 def _outcomes(one: Definition, draw_port) -> dict[str, str | None]:
     """A plain run of one body's graph: the port each step left by, or None where it was skipped."""
     live: dict[str, bool] = {}
     left: dict[str, str | None] = {}
+    # Conditions are asked when their source is done: the same one says the same on each of its paths.
+    held: dict[tuple[str, str], bool] = {}
     for step_ in list_order(one, CATALOG):
         incoming = one.incoming(step_.key)
         arrived = [live[edge.id] for edge in incoming]
@@ -404,7 +412,7 @@ def _outcomes(one: Definition, draw_port) -> dict[str, str | None]:
             live[edge.id] = (
                 went is not None
                 and (all_at_once or went == edge.port)
-                and (edge.condition is None or draw_port((True, False)))
+                and (edge.condition is None or _holds(held, (edge.source, edge.condition), draw_port))
             )
     return left
 
