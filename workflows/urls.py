@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from workflows.views import accounts, builder, builder_steps, connections, people, versions, workflows
+from workflows.views import accounts, builder, builder_steps, canvas, connections, people, versions, workflows
 
 account_pages: list[URLPattern | URLResolver] = [
     path("sign-in/", accounts.sign_in, name="sign_in"),
@@ -23,6 +23,13 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("workflows/", workflows.index, name="index"),
     path("workflows/new/", workflows.create, name="create"),
     path("workflows/<uuid:pk>/", builder.page, name="builder"),
+    path("workflows/<uuid:pk>/canvas/", canvas.page, name="canvas"),
+    path("workflows/<uuid:pk>/canvas/world/", canvas.world, name="canvas_world"),
+    path("workflows/<uuid:pk>/canvas/panel/", canvas.panel, name="canvas_panel"),
+    path("workflows/<uuid:pk>/canvas/place/", canvas.place, name="canvas_place"),
+    path("workflows/<uuid:pk>/canvas/tidy/", canvas.tidy_up, name="canvas_tidy"),
+    path("workflows/<uuid:pk>/canvas/several/", canvas.several, name="canvas_several"),
+    path("workflows/<uuid:pk>/canvas/paths/<str:edge>/", canvas.reroute_path, name="canvas_reroute"),
     path("workflows/<uuid:pk>/add/", builder.add, name="add_step"),
     path("workflows/<uuid:pk>/paths/", builder.add_path, name="add_path"),
     path("workflows/<uuid:pk>/paths/<str:edge>/", builder.change_path, name="change_path"),

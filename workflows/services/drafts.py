@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from django.db import models, transaction
 from django.db.models import F
 
+from workflows.definition.canvas import place_new
 from workflows.definition.graph import (
     Definition,
     EdgeDef,
@@ -46,8 +47,9 @@ from workflows.tenancy.roles import Permission
 # Rows stand this far apart, so that an insertion in the middle moves nothing else.
 _GAP: Final = 16
 _LARGEST_ORDER: Final = 2**31 - 1
-# Who stands where is decided by other steps' edits too; a card is not stale because a neighbour moved in.
-_LAYOUT: Final = ("order", "place")
+# Who stands where is decided by other steps' edits too; a card is not stale because a neighbour moved in, or because
+# somebody moved its node on the canvas.
+_LAYOUT: Final = ("order", "place", "x", "y")
 
 M = TypeVar("M", Step, Edge, Variable, Trigger)
 
@@ -197,7 +199,8 @@ def apply_operation(
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
         rows = read_rows(workflow)
-        edit = operation(definition_of(rows, workflow.settings))
+        before = definition_of(rows, workflow.settings)
+        edit = place_new(before, operation(before), CATALOG)
         if write_draft(workflow, rows, edit.definition):
             what = {"revision": workflow.revision, "what": edit.effects.message}
             record(actor, "edited", workflow, after=what)
@@ -368,7 +371,7 @@ class _Plan:
                 differing = [name for name, value in values.items() if not _same(getattr(row, name), value)]
                 if differing:
                     _check_text({name: values[name] for name in differing}, step.label)
-                is_moved = row.place != place or "order" in differing
+                is_moved = row.place != place or any(name in _LAYOUT for name in differing)
                 row.place = place
                 for name in differing:
                     setattr(row, name, values[name])
