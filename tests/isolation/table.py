@@ -342,6 +342,8 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
+    "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
         a_gate_of_a_run, {"decision": "approve"}, POST=REVIEW
     ),
