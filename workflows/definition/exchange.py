@@ -180,7 +180,9 @@ def bundle_from_json(data: JSONValue, catalog: TypeCatalog, *, sections: Iterabl
         count = len(reader.problems)
         first = reader.problems[0].says
         message = (
-            first if count == 1 else f"The document cannot be taken over: {count} problems. The first: {first}"
+            first
+            if count == 1
+            else f"The document cannot be taken over: {count} problems. The first: {first}"
         )
         raise Invalid(message, problems=tuple(reader.problems))
     return bundle
