@@ -30,7 +30,9 @@ def waiting_for(
     found: list[JSONObject] = []
     if over_budget is not None:
         name, spent = over_budget
-        found.append(_fact("budget", None, None, name, f"Waiting for {name} to allow more: {spent} are spent."))
+        found.append(
+            _fact("budget", None, None, name, f"Waiting for {name} to allow more: {spent} are spent.")
+        )
     elif state.intent is Intent.PAUSE:
         by = f" by {paused_by}" if paused_by else ""
         found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))
@@ -40,7 +42,9 @@ def waiting_for(
             case Wait.REVIEW:
                 name = who.get(step.key) or "a reviewer"
                 if step.place in doubts:
-                    said = f"Waiting for {name} to say whether “{label}” sends again what may have got through."
+                    said = (
+                        f"Waiting for {name} to say whether “{label}” sends again what may have got through."
+                    )
                     found.append(_fact("review", step, label, name, said))
                     continue
                 found.append(_fact("review", step, label, name, f"Waiting for {name} to decide “{label}”."))

@@ -6,41 +6,63 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0007_attempt_hops'),
-        ('tenancy', '0002_provider_accounts_and_budgets'),
-        ('workflows', '0001_initial'),
+        ("runs", "0007_attempt_hops"),
+        ("tenancy", "0002_provider_accounts_and_budgets"),
+        ("workflows", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='delivery',
-            name='resend',
+            model_name="delivery",
+            name="resend",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
-            model_name='review',
-            name='delivery',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='runs.delivery'),
+            model_name="review",
+            name="delivery",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="runs.delivery",
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='kind',
-            field=models.CharField(choices=[('gate', 'Review'), ('effect', 'Send again?'), ('budget', 'Budget')], default='gate', max_length=8),
+            model_name="review",
+            name="kind",
+            field=models.CharField(
+                choices=[("gate", "Review"), ("effect", "Send again?"), ("budget", "Budget")],
+                default="gate",
+                max_length=8,
+            ),
         ),
         migrations.AlterField(
-            model_name='review',
-            name='step_run',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='reviews', to='runs.steprun'),
+            model_name="review",
+            name="step_run",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="reviews",
+                to="runs.steprun",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'budget'), ('step_run__isnull', False), _connector='OR'), name='review_of_a_step_names_it'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("kind", "budget"), ("step_run__isnull", False), _connector="OR"),
+                name="review_of_a_step_names_it",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'budget'), ('status', 'open')), fields=('run',), name='one_open_budget_question'),
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "budget"), ("status", "open")),
+                fields=("run",),
+                name="one_open_budget_question",
+            ),
         ),
     ]

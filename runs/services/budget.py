@@ -114,7 +114,13 @@ def budgets_of(
         limit = Decimal(str(settings["budget_usd"]))
         policy = BudgetPolicy(settings.get("budget_policy") or BudgetPolicy.PAUSE)
         found.append(
-            Budget("run", limit + new.get("budget_extra", run.budget_extra), loaded.cost, policy, max(_rounded(limit / 2), _CENT))
+            Budget(
+                "run",
+                limit + new.get("budget_extra", run.budget_extra),
+                loaded.cost,
+                policy,
+                max(_rounded(limit / 2), _CENT),
+            )
         )
     if tenant.monthly_budget_usd is not None:
         limit = tenant.monthly_budget_usd

@@ -17,7 +17,7 @@ from django.core.mail import BadHeaderError, EmailMultiAlternatives, get_connect
 from django.db import IntegrityError, close_old_connections, transaction
 
 from runs.models import Delivery
-from runs.services.effect_questions import AskEffect, ask_about
+from runs.services.effect_questions import ask_about
 from runs.services.values import error_info, error_json
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Fault

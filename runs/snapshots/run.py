@@ -882,7 +882,11 @@ class _Builder:
             source=" and ".join(sources),
             text=text,
             data=as_json(review.content),
-            facts=tuple(part for part in (" and ".join(sources), f"{count:,} words" if text and is_gate else "") if part),
+            facts=tuple(
+                part
+                for part in (" and ".join(sources), f"{count:,} words" if text and is_gate else "")
+                if part
+            ),
             editable=review.editable,
             assignees=tuple(review.assignees),
             who=people(review.assignees),
