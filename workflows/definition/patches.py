@@ -253,9 +253,7 @@ def _compared(
         now = None if other is None else fields(other)
         if was is not None and now is not None:
             differing = [
-                name
-                for name in {**was, **now}
-                if not same(was.get(name, _MISSING), now.get(name, _MISSING))
+                name for name in {**was, **now} if not same(was.get(name, _MISSING), now.get(name, _MISSING))
             ]
             if not differing:
                 continue
@@ -320,7 +318,8 @@ def only_fields(patch: JSONObject) -> bool:
         and all(
             change["was"] is not None
             and change["now"] is not None
-            and not {"label", "type", "parent", "join", "enabled", "position"} & {*change["was"], *change["now"]}
+            and not {"label", "type", "parent", "join", "enabled", "position"}
+            & {*change["was"], *change["now"]}
             for change in patch["items"].get("steps", {}).values()
         )
     )
@@ -439,9 +438,7 @@ def _turn_one(
             current[name] = aim
 
 
-def _leave_whole(
-    things: dict[str, Items], definition: Definition, side: Side, clashes: list[Clash]
-) -> None:
+def _leave_whole(things: dict[str, Items], definition: Definition, side: Side, clashes: list[Clash]) -> None:
     """No path and no body hangs on a step that is gone; whose they are is said."""
     steps, edges = things["steps"], things["edges"]
     before = {edge.id for edge in definition.edges}
@@ -468,7 +465,9 @@ def _leave_whole(
         if found["parent"] is not None and found["parent"] not in steps:
             found["parent"] = None
             clashes.append(Clash("steps", key, found["label"], why="homeless"))
-    for edge in [one for one, found in edges.items() if not {found["source"], found["target"]} <= steps.keys()]:
+    for edge in [
+        one for one, found in edges.items() if not {found["source"], found["target"]} <= steps.keys()
+    ]:
         del edges[edge]
     # Two paths of the same way would be one too many: the older one stays.
     seen: set[tuple[str, str, str]] = set()
@@ -563,7 +562,9 @@ def _rising(keys: Sequence[str], place: Mapping[str, int]) -> frozenset[str]:
 
 
 def _assembled(things: dict[str, Items], lists: Mapping[str, Sequence[str]]) -> Definition:
-    order = {key: index for name, keys in lists.items() if name.startswith("in:") for index, key in enumerate(keys)}
+    order = {
+        key: index for name, keys in lists.items() if name.startswith("in:") for index, key in enumerate(keys)
+    }
     return Definition(
         steps=tuple(replace(_step(key, things["steps"][key]), order=order[key]) for key in lists["steps"]),
         edges=tuple(EdgeDef(id=key, **things["edges"][key]) for key in lists["edges"]),

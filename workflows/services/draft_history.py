@@ -74,11 +74,11 @@ def remember_change(
 
 
 def _continues(latest: DraftChange, actor: Actor, workflow: Workflow, patch: JSONObject) -> bool:
-    assert actor.user is not None
     now = utc_now()
     return (
         latest.origin == Origin.EDIT
         and latest.state == State.DONE
+        and actor.user is not None
         and latest.author_id == actor.user.pk
         and latest.revision == workflow.revision - 1
         and now - latest.updated_at < BURST

@@ -51,7 +51,12 @@ class Possible:
 
 
 def undo(
-    *, workflow: Workflow, actor: Actor, side: Side = Side.ASK, of_revision: int | None = None, catalog: TypeCatalog = CATALOG
+    *,
+    workflow: Workflow,
+    actor: Actor,
+    side: Side = Side.ASK,
+    of_revision: int | None = None,
+    catalog: TypeCatalog = CATALOG,
 ) -> Undone:
     """Take back the actor's own last change; `of_revision` is the draft's after it, where they mean one (a toast's button).
 
@@ -61,7 +66,12 @@ def undo(
 
 
 def redo(
-    *, workflow: Workflow, actor: Actor, side: Side = Side.ASK, of_revision: int | None = None, catalog: TypeCatalog = CATALOG
+    *,
+    workflow: Workflow,
+    actor: Actor,
+    side: Side = Side.ASK,
+    of_revision: int | None = None,
+    catalog: TypeCatalog = CATALOG,
 ) -> Undone:
     """Make the actor's change that was undone last again; raises like `undo`."""
     return _turn(workflow, actor, side, of_revision, catalog, back=False)
@@ -104,7 +114,9 @@ def _turn(
         if change is None:
             raise Conflict(f"There is nothing to {word}.", code="nothing")
         if of_revision is not None and change.revision != of_revision:
-            raise Conflict(f"You have changed something else since. Press {word.capitalize()} to take that first.")
+            raise Conflict(
+                f"You have changed something else since. Press {word.capitalize()} to take that first."
+            )
         rows = read_rows(workflow)
         before = definition_of(rows, workflow.settings)
         about = {name: getattr(workflow, name) for name in ABOUT_FIELDS}

@@ -99,11 +99,15 @@ def _turn(request: TenantRequest, pk: uuid.UUID, act: Callable[..., Undone]) -> 
 def _view(clash: Clash) -> ClashView:
     name = f"“{clash.label}”" if clash.label else "The workflow"
     if not clash.field:
-        what = {"edges": "A path", "variables": f"The variable {name}", "triggers": "A trigger"}.get(clash.part, name)
+        what = {"edges": "A path", "variables": f"The variable {name}", "triggers": "A trigger"}.get(
+            clash.part, name
+        )
         return ClashView(f"{what} {_WHY.get(clash.why, 'was changed')}.", "", "", shows_values=False)
     field = clash.field.removeprefix("config.")
     words = _WORDS.get(field) or _label(clash, field)
-    return ClashView(f"{words[:1].upper()}{words[1:]} of {name}", _text(clash.now), _text(clash.wanted), shows_values=True)
+    return ClashView(
+        f"{words[:1].upper()}{words[1:]} of {name}", _text(clash.now), _text(clash.wanted), shows_values=True
+    )
 
 
 def _label(clash: Clash, field: str) -> str:
@@ -115,7 +119,11 @@ def _label(clash: Clash, field: str) -> str:
 
 
 def _text(value: JSONValue) -> str:
-    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, indent=1)
+    text = (
+        value
+        if isinstance(value, str)
+        else ""
+        if value is None
+        else json.dumps(value, ensure_ascii=False, indent=1)
+    )
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
-
-

@@ -28,7 +28,12 @@ class Editor:
     def place(self, one: Definition) -> ops.Place:
         keys = [step.key for step in one.steps]
         parents = [None, *(step.key for step in one.steps if CATALOG.is_container(step.type))]
-        kinds = ["end", "root", *(["after", "before"] * 2 if keys else []), *(["edge"] * 3 if one.edges else [])]
+        kinds = [
+            "end",
+            "root",
+            *(["after", "before"] * 2 if keys else []),
+            *(["edge"] * 3 if one.edges else []),
+        ]
         match self.random.choice(kinds):
             case "end":
                 return ops.AtEnd(self.random.choice(parents))

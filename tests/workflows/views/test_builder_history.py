@@ -42,7 +42,9 @@ def test_the_same_field_changed_by_somebody_else_is_asked_about_with_both_values
     workflow = draft(world)
     post(world, workflow, "steps/one/", {"field": "label", "label": "Bobs name"})
     alice = client_of(world.alice)
-    alice.post(f"/workflows/{workflow.pk}/steps/one/", {"field": "label", "label": "Alices name"}, headers=HTMX)
+    alice.post(
+        f"/workflows/{workflow.pk}/steps/one/", {"field": "label", "label": "Alices name"}, headers=HTMX
+    )
     asked = post(world, workflow, "undo/")
     html = asked.content.decode()
     assert asked.status_code == 200
