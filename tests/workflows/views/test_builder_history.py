@@ -48,6 +48,8 @@ def test_the_same_field_changed_by_somebody_else_is_asked_about_with_both_values
     asked = post(world, workflow, "undo/")
     html = asked.content.decode()
     assert asked.status_code == 200
-    assert "Alices name" in html and 'value="mine"' in html and 'value="theirs"' in html
+    assert "Alices name" in html
+    assert 'value="mine"' in html
+    assert 'value="theirs"' in html
     post(world, workflow, "undo/", {"side": "mine"})
     assert "Alices name" not in shown(world, workflow)
