@@ -159,5 +159,5 @@ def test_which_fields_of_a_step_changed_since_a_revision(world: World):
     assert set(fields_changed_since(workflow, "a", 2) or ()) == {"config.model"}
     assert set(fields_changed_since(workflow, "a", 1) or ()) == {"config.model", "config.prompt"}
     assert fields_changed_since(workflow, "a", 3) == {}
-    DraftChange.objects.order_by("id").first().delete()  # type: ignore[union-attr]
+    DraftChange.objects.order_by("id").first().delete()
     assert fields_changed_since(workflow, "a", 1) is None
