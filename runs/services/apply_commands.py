@@ -33,6 +33,7 @@ from runs.services.apply_children import ChildrenApplier
 from runs.services.apply_gates import GatesApplier, closes_gate
 from runs.services.apply_items import ItemsApplier
 from runs.services.child_runs import cancel_children, tell_parent
+from runs.services.effect_questions import EffectQuestion
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
@@ -96,7 +97,10 @@ class Applier:
             except BadValue as bad:
                 error = bad.info
             else:
-                self._close_attempt(task, AttemptStatus.SUCCEEDED, result.ended_at, usage)
+                asks = isinstance(result.outcome, EffectQuestion)
+                status = AttemptStatus.FAILED if asks else AttemptStatus.SUCCEEDED
+                why = error if asks else None
+                self._close_attempt(task, status, result.ended_at, usage, why, counted=not asks)
                 return
         assert error is not None
         self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
@@ -126,6 +130,8 @@ class Applier:
                 self.event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
             case ReviewRequest():
                 self.gates.open(step, outcome, usage)
+            case EffectQuestion():
+                self.gates.ask_effect(step, outcome, usage)
             case OpenItems():
                 self.items.open(step, outcome)
             case StartChild():
@@ -383,9 +389,12 @@ class Applier:
         ended_at: datetime,
         usage: JSONObject,
         error: ErrorInfo | None = None,
+        *,
+        counted: bool = True,
     ) -> None:
         values: dict[str, Any] = {
             "status": status,
+            "counted": counted,
             "ended_at": ended_at,
             "calls": task.calls,
             "hops": task.hops,
@@ -680,6 +689,8 @@ class Applier:
     def _finish(self, command: FinishRun) -> None:
         run = self.t.run
         self.t.finishes = True
+        if self.loaded.over_budget is not None:
+            self.t.writes.append(self.gates.withdraw_budget)
         run |= {"status": command.status, "completed_at": self.now, "waiting_for": [], "wake_at": None}
         match command.status:
             case RunStatus.COMPLETED:
@@ -760,6 +771,8 @@ class Applier:
             who=self.loaded.who,
             tries=self.loaded.tries,
             paused_by=self.run.intent_by,
+            doubts=self.loaded.doubts,
+            over_budget=self.loaded.over_budget,
         )
 
     def _max_attempts(self, definition: StepDef) -> int:

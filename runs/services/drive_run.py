@@ -386,7 +386,7 @@ class Driver:
             t.remember(lambda: setattr(self.state, "deadline", before))
 
     def _was_held_by_person(self) -> bool:
-        held = any(entry.get("kind") == "pause" for entry in self.run.waiting_for)
+        held = any(entry.get("kind") in ("pause", "budget") for entry in self.run.waiting_for)
         return held and self.state.status is RunStatus.PAUSED
 
     def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
@@ -720,6 +720,8 @@ class Driver:
         explained = apply.explain()
         if rest.status is RunStatus.PAUSED and self.state.status is not RunStatus.PAUSED and not again:
             reason = "person" if rest.paused_by_person else "review"
+            if self.loaded.over_budget is not None:
+                reason = "budget"
             t.event(
                 EventType.PAUSED,
                 now,

@@ -20,6 +20,7 @@ from runs.engine.scopes import Place
 from runs.progress import TextWriter, open_text
 from runs.services.call_model import Route, call_model
 from runs.services.deliveries import Ledger
+from runs.services.effect_questions import AskEffect, EffectQuestion
 from runs.services.values import error_info
 from workflows.definition.graph import StepDef
 from workflows.expressions.names import Scope
@@ -37,10 +38,10 @@ CPU_THREADS = 4
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one try came to: an outcome, or an error. `ended_at` is when the work itself was done."""
+    """What one try came to: an outcome, a question to a person, or an error. `ended_at` is when the work was done."""
 
     task: Task
-    outcome: Outcome | None
+    outcome: Outcome | EffectQuestion | None
     error: ErrorInfo | None
     ended_at: datetime
 
@@ -153,6 +154,8 @@ def _done(work: Work, outcome: Outcome) -> Result:
 
 
 def _failed(work: Work, error: Exception) -> Result:
+    if isinstance(error, AskEffect):
+        return Result(work.task, error.question, error_info(error), utc_now())
     if not isinstance(error, StepwellError):
         log.exception("step_failed_internally", extra={"run_id": str(work.run_id), "step": work.step.label})
     return Result(work.task, None, error_info(error), utc_now())

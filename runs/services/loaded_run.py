@@ -14,6 +14,7 @@ from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
 from runs.services.budget import Purse
+from runs.services.eligibility import reviewers_in_words
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
@@ -59,6 +60,9 @@ class LoadedRun:
         self.skipped: dict[Place, str] = {}
         self.tries: dict[str, int] = {}
         self.who: dict[str, str] = {}
+        # Places that ask whether they send again; who may allow more than the budget, and what is spent of it.
+        self.doubts: set[Place] = set()
+        self.over_budget: tuple[str, str] | None = None
         self.variables: JSONObject = {}
         self.cost = Decimal(run.cost)
         self.purse = Purse()
@@ -84,10 +88,15 @@ class LoadedRun:
         loaded._load_variables()
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
-                run_id=run_id, status__in=[Review.Status.OPEN, Review.Status.HELD]
+                run_id=run_id, step_run__isnull=False, status__in=[Review.Status.OPEN, Review.Status.HELD]
             )
-            for key, assignees in open_gates.values_list("step_run__step_key", "assignees"):
+            names = ("step_run__step_key", "step_run__scope", "assignees", "kind")
+            for key, scope, assignees, kind in open_gates.values_list(*names):
                 loaded.who[key] = reviewers_in_words(assignees)
+                if kind == Review.Kind.EFFECT:
+                    loaded.doubts.add(Place(key, scope))
+        if loaded.state.intent is not Intent.NONE:
+            loaded.over_budget = _over_budget(run_id)
         return loaded
 
     def _take(self, row: dict[str, Any]) -> None:
@@ -371,11 +380,6 @@ class LoadedRun:
         return self.graph.step(key)
 
 
-def reviewers_in_words(assignees: list[str]) -> str:
-    """Who may decide a gate, in words: `user:ana@x.org` and `role:admin` become "ana@x.org or any admin"."""
-    names = [
-        entry.partition(":")[2] if entry.startswith("user:") else f"any {entry.partition(':')[2]}"
-        for entry in assignees
-        if ":" in entry
-    ]
-    return " or ".join(names) if names else "a reviewer"
+def _over_budget(run_id: UUID) -> tuple[str, str] | None:
+    asked = Review.objects.filter(run_id=run_id, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
+    return None if asked is None else (reviewers_in_words(asked.assignees), str(asked.content["sentence"]))

@@ -249,13 +249,14 @@ def item_names(reviews: Iterable[Review]) -> dict[uuid.UUID, str]:
 
     `step_run` must be loaded. One query, none when no gate stands in an item.
     """
-    inside = {review.pk: review for review in reviews if review.step_run.scope}
+    found_inside = [review for review in reviews if review.step_run is not None and review.step_run.scope]
+    inside = {review.pk: review.step_run.scope for review in found_inside if review.step_run is not None}
     if not inside:
         return {}
     places = {
         (review.run_id, place.container.key, place.container.scope, place.index)
-        for review in inside.values()
-        for level in enclosing(review.step_run.scope)
+        for review in found_inside
+        for level in enclosing(inside[review.pk])
         if (place := item_of(level)) is not None
     }
     rows = (
@@ -269,16 +270,16 @@ def item_names(reviews: Iterable[Review]) -> dict[uuid.UUID, str]:
     )
     headings = {(run, key, scope, index): heading for run, key, scope, index, heading in rows}
     found: dict[uuid.UUID, str] = {}
-    for pk, review in inside.items():
+    for review in found_inside:
         said = []
-        for level in reversed(enclosing(review.step_run.scope)):
+        for level in reversed(enclosing(inside[review.pk])):
             place = item_of(level)
             assert place is not None
             heading = headings.get(
                 (review.run_id, place.container.key, place.container.scope, place.index), ""
             )
             said.append(f"item {place.index + 1}{f': {heading}' if heading else ''}")
-        found[pk] = ", ".join(said)
+        found[review.pk] = ", ".join(said)
     return found
 
 

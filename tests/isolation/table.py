@@ -329,6 +329,8 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
+    "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
     "/api/workflow-executions": page(GET=VIEW),
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
