@@ -47,7 +47,9 @@ def long_answer(request: Request) -> Reply:
     text = f"# What there is to say about {about}\n\n" + "The water is clear and the well is deep. " * 150
     size = ANSWER_CHARACTERS // PIECES
     pieces = [text[at : at + size] for at in range(0, ANSWER_CHARACTERS, size)]
-    return Reply(pieces=pieces, delay_s=ANSWER_SECONDS / PIECES * (0.6 + len(about) % 9 / 10), usage=(900, 1_100))
+    return Reply(
+        pieces=pieces, delay_s=ANSWER_SECONDS / PIECES * (0.6 + len(about) % 9 / 10), usage=(900, 1_100)
+    )
 
 
 class Watch:
