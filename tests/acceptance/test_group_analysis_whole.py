@@ -152,7 +152,7 @@ def test_group_analysis_paused_and_its_workers_killed_repeats_no_finished_item(
     address = f"/workflow-executions/{run.pk}"
 
     def at_least(key: str, count: int) -> Callable[[dict[str, dict[str, Any]]], bool]:
-        return lambda found: found.get(key, {}).get("completed", 0) >= count
+        return lambda found: int(found.get(key, {}).get("completed", 0)) >= count
 
     watch.until(at_least("each", 2), "two analyses")
     assert api.post(f"{address}/pause").status_code == 200
@@ -199,12 +199,12 @@ def test_group_analysis_paused_and_its_workers_killed_repeats_no_finished_item(
     output = run.output
     for name in ("analyses", "prompts"):
         assert [item["heading"] for item in output[name]] == headings
-    written = sum(len(item["content"]) for name in ("analyses", "prompts") for item in output[name])
-    assert written + len(output["content"]) > 115_000
+    texts = [str(item["content"]) for name in ("analyses", "prompts") for item in output[name]]
+    assert len("".join(texts)) + len(output["content"]) > 115_000
     _progress_of_the_events(run)
     tries = Attempt.objects.filter(run=run)
     assert not tries.filter(status="open").exists()
-    assert sum(a.input_tokens + a.output_tokens for a in tries) == run.input_tokens + run.output_tokens
+    assert sum(row.input_tokens + row.output_tokens for row in tries) == run.input_tokens + run.output_tokens
     assert list(examine()) == []
 
 
