@@ -280,6 +280,8 @@ ROUTES: dict[str, Route] = {
     "workflows:change_path": thing(a_draft, POST=EDIT, sample={"remove": "1"}),
     "workflows:variables": thing(a_draft, POST=EDIT, sample={"name": "text", "type": "string"}),
     "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
+    "workflows:undo": thing(a_draft, POST=EDIT),
+    "workflows:redo": thing(a_draft, POST=EDIT),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
