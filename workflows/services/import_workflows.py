@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import TypeVar
 
 from django.db import transaction
@@ -18,7 +19,7 @@ from workflows.lib.errors import Conflict, Invalid, Problem
 from workflows.lib.limits import WORKFLOW_NAME_CHARS
 from workflows.models import Workflow
 from workflows.selectors import visible_workflows
-from workflows.services.change_workflow import update_workflow
+from workflows.services.change_workflow import WorkflowChanges, update_workflow
 from workflows.services.check_workflow import models_of
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import refuse_bad_structure
@@ -137,17 +138,21 @@ def import_document(
             if decision is IfThere.SKIP and entry.existing is not None:
                 made.append(Imported(entry.text.name, Done.SKIPPED, entry.existing))
                 continue
-            new_names = {
-                old.text.name.casefold(): new
-                for old, new in zip(entries, names, strict=True)
-                if old.text.name != new
-            }
-            definition = with_workflow_names(
-                entry.text.definition, lambda called, to=new_names: to.get(called.casefold(), called)
-            )
+            definition = with_workflow_names(entry.text.definition, _Renamed(entries, names))
             home = project if project is not None else _project(actor, entry.text.project, projects)
             made.append(_take_over(actor, entry, decision, name, definition, home))
     return tuple(made)
+
+
+class _Renamed:
+    """The new names of workflows that are taken over under another one: what runs them follows."""
+
+    def __init__(self, entries: tuple[Entry, ...], names: list[str]) -> None:
+        self.names = {entry.text.name.casefold(): name for entry, name in zip(entries, names, strict=True)}
+
+    def __call__(self, called: str) -> str:
+        new = self.names.get(called.casefold(), called)
+        return called if new.casefold() == called.casefold() else new
 
 
 def _take_over(
@@ -160,14 +165,14 @@ def _take_over(
                 f"“{entry.existing.name}” is archived and cannot be changed. Restore it first.",
                 code="archived",
             )
-        changed = update_workflow(
-            workflow=entry.existing,
-            actor=actor,
-            description=text.description,
-            tags=list(text.tags),
-            definition=definition,
-            **({"project": home} if home is not None else {}),
-        )
+        changes: WorkflowChanges = {
+            "description": text.description,
+            "tags": list(text.tags),
+            "definition": definition,
+        }
+        if home is not None:
+            changes["project"] = home
+        changed = update_workflow(workflow=entry.existing, actor=actor, **changes)
         return Imported(text.name, Done.CHANGED, changed)
     made = create_workflow(
         actor=actor,
@@ -208,12 +213,13 @@ def _checked(document: Document) -> tuple[WorkflowText, ...]:
         if len(each.project) > _PROJECT_CHARS:
             message = f"The name of a project has at most {_PROJECT_CHARS} characters."
             problems.append(Problem("bad_value", message, field="project", path=_in(each.path, "project")))
+        name, description, tags = each.name, each.description, list(each.tags)
         found.append(
             replace(
                 each,
-                name=clean(lambda each=each: clean_name(each.name), ""),
-                description=clean(lambda each=each: clean_description(each.description), ""),
-                tags=tuple(clean(lambda each=each: clean_tags(list(each.tags)), [])),
+                name=clean(partial(clean_name, name), ""),
+                description=clean(partial(clean_description, description), ""),
+                tags=tuple(clean(partial(clean_tags, tags), tags)),
             )
         )
     if not found and not problems:
