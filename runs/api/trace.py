@@ -176,6 +176,7 @@ def _trace(
             "notes": row.notes or None,
             "reused": row.reused,
             "feedback": row.feedback or None,
+            "pinned": row.pinned,
         }
         for row in ordered
     ]

@@ -30,9 +30,7 @@ FIELDS = {
 ROW = {
     "node_id", "node_name", "type", "scope", "index", "round", "attempt", "status", "input_data", "output_data",
     "error_message", "error", "skip_reason", "execution_id", "started_at", "completed_at", "duration_ms", "tokens",
-    "cost", "progress", "provider", "model", "reused",
-    "feedback",
-    "notes",
+    "cost", "progress", "provider", "model", "reused", "feedback", "notes", "pinned",
 }  # fmt: skip
 
 
