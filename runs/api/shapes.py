@@ -176,6 +176,9 @@ class TraceRow(Schema):
     provider: str | None
     model: str | None
     notes: str | None
+    pinned: bool = Field(
+        False, description="A test run took the step's pinned output: nothing was done or called."
+    )
 
 
 class Execution(Schema):

@@ -174,6 +174,7 @@ def _trace(
             "provider": row.provider or None,
             "model": row.model or None,
             "notes": row.notes or None,
+            "pinned": row.pinned,
         }
         for row in ordered
     ]

@@ -173,6 +173,9 @@ class StepRun(models.Model):
     notes = models.CharField(max_length=255, blank=True)
     ends_run = models.BooleanField(default=False)
     reused = models.BooleanField(default=False)
+    pinned = models.BooleanField(
+        default=False, help_text="A test run took the pinned output: nothing was done or called."
+    )
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=1)
     crashes = models.PositiveIntegerField(default=0)

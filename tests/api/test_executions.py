@@ -27,7 +27,7 @@ FIELDS = {
 ROW = {
     "node_id", "node_name", "type", "scope", "index", "round", "attempt", "status", "input_data", "output_data",
     "error_message", "error", "skip_reason", "execution_id", "started_at", "completed_at", "duration_ms", "tokens",
-    "cost", "progress", "provider", "model", "notes",
+    "cost", "progress", "provider", "model", "notes", "pinned",
 }  # fmt: skip
 
 
