@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from django.db.models import Avg, CharField, Count, F, Q, QuerySet, Sum, Window
@@ -193,6 +194,29 @@ def step_runs_of(run: Run) -> QuerySet[StepRun]:
 def events_after(run_id: uuid.UUID, tenant_id: uuid.UUID, seq: int, limit: int = 200) -> list[Event]:
     """The run's events with a number above `seq`, oldest first."""
     return list(Event.objects.filter(run_id=run_id, tenant_id=tenant_id, seq__gt=seq).order_by("seq")[:limit])
+
+
+def last_event_row(tenant_id: uuid.UUID) -> int:
+    """The id of the tenant's newest event; 0 when there is none."""
+    return Event.objects.filter(tenant_id=tenant_id).order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def events_of_workflow(
+    workflow_id: uuid.UUID, tenant_id: uuid.UUID, above: int, told: Mapping[int, int], limit: int = 200
+) -> list[Event]:
+    """Events of the workflow's runs with an id above `above`, oldest first, with their run's number; without those up
+    to the seq that `told` names for a run's number."""
+    rows = Event.objects.filter(tenant_id=tenant_id, run__workflow_id=workflow_id, pk__gt=above).order_by(
+        "pk"
+    )
+    light = rows.values_list("pk", "run__number", "seq").iterator(chunk_size=1000)
+    new = islice((pk for pk, number, seq in light if seq > told.get(number, 0)), limit)
+    return list(
+        Event.objects.filter(pk__in=list(new), tenant_id=tenant_id)
+        .select_related("run")
+        .only("seq", "type", "at", "step_key", "label", "scope", "data", "run__number")
+        .order_by("pk")
+    )
 
 
 def strips_of(runs: Sequence[Run]) -> dict[uuid.UUID, dict[str, StepRun]]:

@@ -180,8 +180,8 @@ def _one_connection(things: dict[str, str]) -> Iterator[None]:
 def test_whatever_is_sent_the_answer_is_one_that_the_document_tells(
     operation: Any, mode: GenerationMode, world: World, things: dict[str, str]
 ):
-    if operation.definition.raw["operationId"] == "follow_execution":
-        return  # a stream that ends with the run; tests/api/test_events.py reads it
+    if operation.definition.raw["operationId"] in {"follow_execution", "follow_workflow"}:
+        return  # streams; tests/api/test_events.py and test_workflow_events.py read them
     key = key_of(world.alice)
     prefix = operation.path.partition("/{")[0]
 

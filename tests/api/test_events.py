@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 
 from runs import progress
-from runs.api import events
+from runs.api import events, streams
 from runs.engine.statuses import EventType
 from runs.models import Run
 from tests.support import runs
@@ -95,7 +95,7 @@ async def test_events_arrive_as_they_happen(world: World):
 async def test_without_redis_the_rows_are_read_every_few_seconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(events, "WITHOUT_REDIS_SECONDS", 0.01)
+    monkeypatch.setattr(streams, "WITHOUT_REDIS_SECONDS", 0.01)
 
     def away() -> Any:
         class Away:
@@ -104,7 +104,7 @@ async def test_without_redis_the_rows_are_read_every_few_seconds(
 
         return Away()
 
-    monkeypatch.setattr(events, "get_channel_layer", away)
+    monkeypatch.setattr(streams, "get_channel_layer", away)
     run = await sync_to_async(a_run)(world)
     response = await ask(world, run)
     waiting = asyncio.ensure_future(read(response))

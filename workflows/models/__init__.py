@@ -1,6 +1,7 @@
 """Models of what a workflow is."""
 
+from workflows.models.change import DraftChange
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
-__all__ = ["Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]
+__all__ = ["DraftChange", "Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]

@@ -11,34 +11,10 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.base import ChatAnswer, ChatMessage, ChatRequest
 from workflows.providers.errors import ProviderError
 from workflows.steps.base import StepContext, StepError
-from workflows.steps.fields import ChoiceField, ModelField
 from workflows.steps.schemas import value_faults
 from workflows.steps.values import usable
 
-BUILT_IN: Final = "built_in"
-MODEL: Final = "model"
 _FENCE = re.compile(r"```[a-zA-Z0-9_-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*```", re.DOTALL)
-
-
-def method_field(words: str) -> ChoiceField:
-    """The setting that switches a text step between the built-in way and a model."""
-    return ChoiceField(
-        label="Done by",
-        choices=((BUILT_IN, f"Built in ({words})"), (MODEL, "A model")),
-        help_text="Built in needs no key and no network, and gives the same result every time.",
-        section="Model",
-        other_names=("engine",),
-    )
-
-
-def switched_model_field() -> ModelField:
-    """The model of a text step; of use only when it is switched to one."""
-    return ModelField(label="Model", help_text="provider:model, or default.", shown_when=("method", (MODEL,)))
-
-
-def uses_model(config: JSONObject) -> bool:
-    """Whether a text step is switched to a model."""
-    return bool(config.get("method", BUILT_IN) == MODEL)
 
 
 async def ask(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.errors import Problem
@@ -24,11 +22,9 @@ from workflows.steps.base import (
 from workflows.steps.fields import (
     BoolField,
     CategoriesField,
-    FallbackField,
-    ModelField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, needed_text, text_of
@@ -46,7 +42,9 @@ class ClassifyStep(StepType):
     aliases = ("classifier", "classification", "router")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("text", "categories", "instructions", "allow_none", "branch", "reason")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         categories = CategoriesField(
             label="Categories",
@@ -74,9 +72,6 @@ class ClassifyStep(StepType):
         reason = BoolField(
             label="Say why", help_text="One sentence, kept with the category.", section="Model", more=True
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

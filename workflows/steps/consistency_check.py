@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.jsontypes import JSONObject
 from workflows.steps.asking import answer_notes, ask, json_in
@@ -22,13 +20,11 @@ from workflows.steps.base import (
 from workflows.steps.fields import (
     BoolField,
     ChoiceField,
-    FallbackField,
     ListField,
-    ModelField,
-    NumberField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
+    longest_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.sources import adopt_labels, as_sections, in_words, parts_of, sources_field
@@ -84,7 +80,9 @@ class ConsistencyCheckStep(StepType):
     aliases = ("consistency-check", "consistency")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("sources", "rules", "instructions", "fails_at", "route")
+
         sources = sources_field("What is checked against each other.")
         rules = ListField(
             label="Rules",
@@ -105,18 +103,7 @@ class ConsistencyCheckStep(StepType):
             help_text="Off: the run goes on either way, and {{steps.Label.passed}} says how it went.",
             section="Result",
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
-        max_tokens = NumberField(
-            label="Longest answer",
-            unit="tokens",
-            section="Model",
-            least=1,
-            most=1_000_000,
-            initial=4_000,
-            more=True,
-        )
+        max_tokens = longest_field(4_000)
 
     def adopt(self, config: JSONObject) -> JSONObject:
         return adopt_labels(config)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
 from workflows.expressions.names import as_json
@@ -14,13 +12,11 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.asking import answer_notes, ask, json_in
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
-    FallbackField,
     FormField,
     JSONSchemaField,
-    ModelField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, check_output, clip, needed_text, text_of
@@ -45,7 +41,9 @@ class ExtractStep(StepType):
     aliases = ("extract_fields", "extraction")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("text", "fields", "response_schema", "instructions")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         fields = FormField(  # type: ignore[assignment] # a setting, not the form's own list
             label="Fields",
@@ -65,9 +63,6 @@ class ExtractStep(StepType):
             section="Fields",
             more=True,
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC

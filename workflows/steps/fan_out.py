@@ -5,26 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.base import Group, NewItem, OpenItems, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
+    MODEL_SETTINGS,
     BoolField,
     ChoiceField,
     ExpressionField,
     ModelField,
+    ModelSettings,
     NumberField,
     TemplateField,
     TextField,
+    longest_field,
+    temperature_field,
 )
 from workflows.steps.item_lists import SPLITS, items_of
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, plural, text_of, value_of
 
-_PROMPT_SETTINGS = ("prompt", "system_prompt", "model", "temperature", "max_tokens")
+_PROMPT_SETTINGS = ("prompt", "system_prompt", *MODEL_SETTINGS)
 
 
 @register
@@ -36,7 +38,9 @@ class FanOutStep(StepType):
     aliases = ("for_each", "map", "fan-out")
     is_container = True
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("items", "split", "heading", "concurrency", "prompt", "system_prompt")
+
         items = TemplateField(
             label="Items",
             help_text="A list, or a text that is taken apart: {{previous}}, {{input.contacts}}, {{steps.Outline.items}}.",
@@ -63,26 +67,9 @@ class FanOutStep(StepType):
             rows=6,
         )
         system_prompt = TemplateField(label="System prompt", section="Prompt", rows=3, more=True)
-        model = ModelField(label="Model", section="Prompt", more=True)
-        temperature = NumberField(
-            label="Temperature",
-            section="Prompt",
-            least=0,
-            most=2,
-            whole=False,
-            step=0.1,
-            initial=0.7,
-            more=True,
-        )
-        max_tokens = NumberField(
-            label="Longest answer",
-            unit="tokens",
-            section="Prompt",
-            least=1,
-            most=1_000_000,
-            initial=2_000,
-            more=True,
-        )
+        model = ModelField(more=True)
+        temperature = temperature_field()
+        max_tokens = longest_field()
         tolerated = TextField(
             label="Failed items that are fine",
             help_text="A number, or a share such as 10%. One more, and the step fails.",

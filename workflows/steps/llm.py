@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
 from workflows.expressions.errors import PathError, TextError
@@ -18,13 +16,12 @@ from workflows.steps.asking import answer_notes, ask, json_in
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.digests import digest_field, digest_of
 from workflows.steps.fields import (
-    FallbackField,
     JSONSchemaField,
     MappingField,
-    ModelField,
-    NumberField,
+    ModelSettings,
     TemplateField,
-    refusal_field,
+    longest_field,
+    temperature_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
@@ -39,32 +36,9 @@ class LLMStep(StepType):
     aliases = ("prompt_execution", "prompt", "ai")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
-        model = ModelField(
-            label="Model", help_text="provider:model, or default for what the workflow has chosen."
-        )
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
-        temperature = NumberField(
-            label="Temperature",
-            help_text="0 is exact, 1 is free. Left out for models that refuse it.",
-            section="Model",
-            least=0,
-            most=2,
-            whole=False,
-            step=0.1,
-            initial=0.7,
-            more=True,
-        )
-        max_tokens = NumberField(
-            label="Longest answer",
-            unit="tokens",
-            section="Model",
-            least=1,
-            most=1_000_000,
-            initial=2_000,
-            more=True,
-        )
+    class ConfigForm(ModelSettings):
+        temperature = temperature_field()
+        max_tokens = longest_field()
         system_prompt = TemplateField(
             label="System prompt",
             help_text="Who the model is and the rules it keeps.",

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from tests.support.steps import FakeChat, execute
 from workflows.definition.graph import ErrorChoice, ErrorPolicy, StepDef
 from workflows.definition.types import ALL_PORTS, PARALLEL, TypeCatalog
+from workflows.lib import plugins
 from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 from workflows.steps import registry
 from workflows.steps.base import (
@@ -307,12 +308,10 @@ def test_types_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch):
         def load(self) -> object:
             return Elsewhere
 
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group: [Point()] if group == "stepwell.steps" else []
-    )
-    monkeypatch.setattr(registry, "_discovered", False)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Point()] if group == "stepwell.steps" else [])
+    monkeypatch.setattr(registry.PLUGINS, "discovered", False)
     try:
         assert registry.get("elsewhere").label == "Elsewhere"
         assert registry.find("llm") is not None
     finally:
-        registry._types.pop("elsewhere", None)
+        registry.PLUGINS.known.pop("elsewhere", None)
