@@ -243,9 +243,7 @@ def _straighten(rows: Sequence[Sequence[_Cell]], left: dict[str, float]) -> None
                 continue
             above = cell.up[0][0]
             wish = left[above.key or ""] + (above.width - cell.width) / 2
-            free_from = (
-                left[boxes[index - 1].key or ""] + boxes[index - 1].width + GAP_X if index else wish
-            )
+            free_from = left[boxes[index - 1].key or ""] + boxes[index - 1].width + GAP_X if index else wish
             free_to = left[boxes[index + 1].key or ""] - GAP_X if index + 1 < len(boxes) else None
             if wish >= free_from and (free_to is None or wish + cell.width <= free_to):
                 left[cell.key or ""] = wish

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from django.db import models, transaction
 from django.db.models import F
 
-from workflows.definition.canvas import place_new
+from workflows.definition.arranging import place_new
 from workflows.definition.graph import (
     Definition,
     EdgeDef,

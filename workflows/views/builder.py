@@ -83,9 +83,7 @@ def add(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         place, position = read_place(request.POST.get("place", "")), read_position(request.POST)
     except Invalid as error:
         return refuse(request, workflow, error)
-    step = StepDef(
-        key="", type=kind.name, label=kind.label, config=default_config(kind), position=position
-    )
+    step = StepDef(key="", type=kind.name, label=kind.label, config=default_config(kind), position=position)
     return perform(
         request,
         workflow,

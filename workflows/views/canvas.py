@@ -11,7 +11,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from workflows.definition.canvas import arrange, reroute, tidy
+from workflows.definition.arranging import arrange, reroute, tidy
 from workflows.definition.graph import Position
 from workflows.definition.operations import OperationRefused, remove, set_enabled
 from workflows.lib.errors import Invalid

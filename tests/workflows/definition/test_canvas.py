@@ -10,18 +10,8 @@ from hypothesis import strategies as st
 
 from tests.workflows.definition.support import CATALOG, counting_ids, definition, step
 from workflows.definition import operations as ops
-from workflows.definition.canvas import (
-    HEIGHT,
-    WIDTH,
-    Box,
-    arrange,
-    boxes,
-    frozen,
-    place_new,
-    reroute,
-    tidy,
-    tidy_positions,
-)
+from workflows.definition.arranging import arrange, place_new, reroute, tidy
+from workflows.definition.canvas import HEIGHT, WIDTH, Box, boxes, frozen, tidy_positions
 from workflows.definition.graph import Definition, Position, StepDef
 from workflows.definition.layout import RASTER, Size, layered
 from workflows.definition.operations import OperationRefused
@@ -165,9 +155,7 @@ def test_dropped_steps_stand_on_the_raster_and_everything_else_where_it_was_draw
     after = edit.definition
     assert after.step("a").position == Position(308, -44)
     assert edit.effects.message == "“A” moved on the canvas."
-    assert all(
-        after.step(key).position == Position(box.x, box.y) for key, box in drawn.items() if key != "a"
-    )
+    assert all(after.step(key).position == Position(box.x, box.y) for key, box in drawn.items() if key != "a")
     assert after.edges == before.edges
 
 
