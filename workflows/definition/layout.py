@@ -235,15 +235,26 @@ def _corners(
 
 
 def _straighten(rows: Sequence[Sequence[_Cell]], left: dict[str, float]) -> None:
-    """Steps that follow each other alone stand exactly below each other where there is room."""
+    """A step that stands almost below one that leads to it stands exactly below it, where there is room."""
     for row in rows[1:]:
         boxes = [cell for cell in row if cell.key is not None]
         for index, cell in enumerate(boxes):
-            if len(cell.up) != 1 or len(cell.up[0][0].down) != 1 or cell.up[0][0].key is None:
+            key = cell.key or ""
+            wishes = [
+                left[above.key] + (above.width - cell.width) / 2
+                for above, _ in cell.up
+                if above.key is not None
+            ]
+            if not wishes:
                 continue
-            above = cell.up[0][0]
-            wish = left[above.key or ""] + (above.width - cell.width) / 2
-            free_from = left[boxes[index - 1].key or ""] + boxes[index - 1].width + GAP_X if index else wish
-            free_to = left[boxes[index + 1].key or ""] - GAP_X if index + 1 < len(boxes) else None
-            if wish >= free_from and (free_to is None or wish + cell.width <= free_to):
-                left[cell.key or ""] = wish
+            alone = len(cell.up) == 1 and len(cell.up[0][0].down) == 1
+            wish = min(wishes, key=lambda x, now=left[key]: abs(x - now))  # type: ignore[misc]
+            if not alone and abs(wish - left[key]) > 2 * RASTER:
+                continue
+            before = boxes[index - 1] if index else None
+            after = boxes[index + 1] if index + 1 < len(boxes) else None
+            if before is not None and wish < left[before.key or ""] + before.width + GAP_X:
+                continue
+            if after is not None and wish + cell.width + GAP_X > left[after.key or ""]:
+                continue
+            left[key] = wish

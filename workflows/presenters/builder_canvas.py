@@ -164,19 +164,21 @@ class CanvasView:
     def wires(self) -> tuple[Wire, ...]:
         shown = {node.key for node in self.nodes}
         lanes = self._lanes
+        # Where several paths leave by one answer, it is named once.
+        first = {(edge.source, edge.port): edge.id for edge in reversed(self.definition.edges)}
         return tuple(
             Wire(
                 edge,
                 lanes.get(edge.id, "lane0"),
-                self._label(edge),
+                self._label(edge, named=first[edge.source, edge.port] == edge.id),
                 f"{self.definition.step(edge.source).label} and {self.definition.step(edge.target).label}",
             )
             for edge in self.definition.edges
             if edge.source in shown and edge.target in shown
         )
 
-    def _label(self, edge: EdgeDef) -> str:
-        answer = self.page.answer_of(edge)
+    def _label(self, edge: EdgeDef, *, named: bool) -> str:
+        answer = self.page.answer_of(edge) if named else ""
         if edge.condition:
             return f"{answer}, only if …" if answer else "Only if …"
         return answer

@@ -17,7 +17,7 @@ from workflows.services.drafts import compile_draft
 from workflows.tenancy.actor import Actor
 
 pytestmark = pytest.mark.django_db
-HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_STEPWELL_VIEW": "canvas"}
+HTMX: Any = {"HTTP_HX_REQUEST": "true", "HTTP_STEPWELL_VIEW": "canvas"}
 
 
 @pytest.fixture
@@ -99,9 +99,7 @@ def test_a_drop_into_a_frame_moves_the_step_into_the_container(client: Client, d
 def test_a_path_is_drawn_led_elsewhere_and_removed(client: Client, draft: Workflow) -> None:
     client.post(url(draft, "paths/"), {"source": "two", "target": "six"}, **HTMX)
     edge = next(one for one in compile_draft(draft).edges if (one.source, one.target) == ("two", "six"))
-    assert (
-        client.post(url(draft, f"canvas/paths/{edge.id}/"), {"target": "three"}, **HTMX).status_code == 200
-    )
+    assert client.post(url(draft, f"canvas/paths/{edge.id}/"), {"target": "three"}, **HTMX).status_code == 200
     moved = next(one for one in compile_draft(draft).edges if one.id == edge.id)
     assert (moved.source, moved.target) == ("two", "three")
     refused = client.post(url(draft, f"canvas/paths/{edge.id}/"), {"target": "one"}, **HTMX)
@@ -139,7 +137,10 @@ def test_several_steps_are_turned_off_and_deleted_at_once(client: Client, draft:
     client.post(url(draft, "canvas/several/"), {"act": "off", "keys": keys}, **HTMX)
     assert Step.objects.filter(workflow=draft, enabled=False).count() == 2
     client.post(url(draft, "canvas/several/"), {"act": "remove", "keys": keys}, **HTMX)
-    assert {(one.source, one.target) for one in compile_draft(draft).edges} == {("one", "four"), ("four", "six")}
+    assert {(one.source, one.target) for one in compile_draft(draft).edges} == {
+        ("one", "four"),
+        ("four", "six"),
+    }
 
 
 @pytest.mark.parametrize(
