@@ -1,6 +1,16 @@
 """Models of what a workflow is."""
 
+from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
-__all__ = ["Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]
+__all__ = [
+    "DomainEvent",
+    "Edge",
+    "PublishedTrigger",
+    "Step",
+    "Trigger",
+    "Variable",
+    "Workflow",
+    "WorkflowVersion",
+]
