@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -184,7 +185,11 @@ def items_of(run: Run, containers: Sequence[StepRun]) -> dict[uuid.UUID, ItemsVi
     found: dict[uuid.UUID, ItemsView] = {}
     for row_id, count in figures.items():
         row = rows[row_id]
-        cells = tuple(cell_of(item, doings) for item in first if item.step_run_id == row_id)
+        mine_first = [item for item in first if item.step_run_id == row_id]
+        cells = tuple(cell_of(item, doings) for item in mine_first)
+        if count.total <= ITEMS_SHOWN:
+            # Items go on between two queries: where all of them are shown, they are what is counted.
+            count.of = dict.fromkeys(ItemStatus, 0) | Counter(item.status for item in mine_first)
         names = [
             cell.heading or f"item {cell.number}"
             for cell in (*cells, *(cell_of(item, doings) for item in late if item.step_run_id == row_id))

@@ -1,11 +1,13 @@
 """Models of what a workflow is."""
 
+from workflows.models.change import DraftChange
 from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
 __all__ = [
     "DomainEvent",
+    "DraftChange",
     "Edge",
     "PublishedTrigger",
     "Step",

@@ -21,7 +21,6 @@ class SendEventStep(StepType):
     name, label, icon, group = "send_event", "Send event", "zap", Group.DO
     tagline = "Let other workflows start"
     aliases = ("emit_event", "trigger_event", "publish_event")
-    is_outward = True
 
     class ConfigForm(forms.Form):
         event = TemplateField(

@@ -36,7 +36,7 @@ def take_published(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     dependencies = [
         ("tenancy", "0002_provider_accounts_and_budgets"),
-        ("workflows", "0001_initial"),
+        ("workflows", "0002_draft_history"),
     ]
 
     operations = [

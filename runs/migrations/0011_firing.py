@@ -7,9 +7,9 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0008_review_kinds"),
+        ("runs", "0010_control"),
         ("tenancy", "0002_provider_accounts_and_budgets"),
-        ("workflows", "0002_events_and_published_triggers"),
+        ("workflows", "0003_events_and_published_triggers"),
     ]
 
     operations = [
