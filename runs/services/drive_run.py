@@ -434,6 +434,7 @@ class Driver:
             model_override=self.run.model_override,
             route=route_of(self.run, step, type_, settings) if task.kind is ExecutionKind.ASYNC else None,
             tenant_id=self.run.tenant_id,
+            library=self.loaded.prepared.library,
         )
 
     def _do(self, works: list[Work]) -> list[Result]:

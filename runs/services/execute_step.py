@@ -22,6 +22,7 @@ from runs.services.call_model import Route, call_model
 from runs.services.deliveries import Ledger
 from runs.services.values import error_info
 from workflows.definition.graph import StepDef
+from workflows.definition.library import Library
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault, StepwellError
@@ -93,6 +94,7 @@ class Work:
     model_override: str = ""
     tenant_id: UUID | None = None
     route: Route | None = None
+    library: Library = field(default_factory=Library)
 
 
 def run_inline(work: Work) -> Result:
@@ -175,6 +177,7 @@ def _context(work: Work) -> StepContext:
         deliver=ledger.deliver,
         send_email=ledger.send_email,
         sign=ledger.sign,
+        library=work.library,
     )
 
 

@@ -1,6 +1,18 @@
 """Models of what a workflow is."""
 
+from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
-__all__ = ["Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]
+__all__ = [
+    "Edge",
+    "LibraryUse",
+    "Persona",
+    "Prompt",
+    "PromptVersion",
+    "Step",
+    "Trigger",
+    "Variable",
+    "Workflow",
+    "WorkflowVersion",
+]

@@ -11,6 +11,7 @@ from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
 from workflows.services.definitions import known_problems, load_definition, remember
 from workflows.services.drafts import compile_draft
+from workflows.services.library import library_problems, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -53,8 +54,9 @@ def version_for_run(*, workflow: Workflow, actor: Actor, version: Wanted = None)
 
 
 def _of_draft(workflow: Workflow, actor: Actor) -> WorkflowVersion:
-    definition = compile_draft(workflow)
-    refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be run")
+    definition = with_library(compile_draft(workflow), actor.tenant)
+    problems = validate(definition, CATALOG, models=models_of(actor.tenant))
+    refuse_errors((*problems, *library_problems(definition, actor.tenant)), "be run")
     digest = content_hash(definition)
     frozen, _ = WorkflowVersion.objects.get_or_create(
         workflow=workflow,

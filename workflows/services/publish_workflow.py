@@ -11,6 +11,7 @@ from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
 from workflows.services.definitions import remember
 from workflows.services.drafts import definition_of, lock_draft, raise_revision, read_rows
+from workflows.services.library import library_problems, record_uses, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -26,8 +27,11 @@ def publish_workflow(
     """
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
-        definition = definition_of(read_rows(workflow), workflow.settings)
-        refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be published")
+        draft = definition_of(read_rows(workflow), workflow.settings)
+        # From here on the version has the texts of its prompts and personas: changing those changes no version.
+        definition = with_library(draft, actor.tenant)
+        problems = validate(definition, CATALOG, models=models_of(actor.tenant))
+        refuse_errors((*problems, *library_problems(definition, actor.tenant)), "be published")
         digest = content_hash(definition)
         latest = WorkflowVersion.objects.filter(workflow=workflow, number=workflow.latest_version).first()
         if latest is not None and latest.content_hash == digest:
@@ -42,6 +46,7 @@ def publish_workflow(
             note=note.strip(),
             created_by=actor.user,
         )
+        record_uses(version, definition)
         before = {"status": workflow.status, "version": workflow.latest_version or None}
         raise_revision(workflow, latest_version=number, status=Workflow.Status.ACTIVE)
         after = {"status": "active", "version": number, "hash": digest, "note": version.note}
