@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -29,12 +29,17 @@ SCHEMA = {
 def test_a_run_in_flight_and_later_runs_send_what_was_published(world: World) -> None:
     one = create_prompt(actor=world.bob, name="Opener", text="Open {{topic}}.", parameters=[TOPIC])
     library = {"name": "Opener", "parameters": {"topic": "{{ input.idea }}"}}
-    config = {"model": "demo:writer", "library_prompt": library, "persona": "Nemesis", "system_prompt": "Be brief."}
-    items = {"model": "demo:writer", "items": "= [1, 2]", "persona": "Cael"}
+    config = {
+        "model": "demo:writer",
+        "library_prompt": library,
+        "persona": "Nemesis",
+        "system_prompt": "Be brief.",
+    }
+    items: dict[str, Any] = {"model": "demo:writer", "items": "a\nb", "split": "lines", "persona": "Cael"}
     items["library_prompt"] = {"name": "Opener", "parameters": {"topic": "item {{ item }}"}}
-    items["items"] = "a\nb"
     made = definition_of(
-        [node("a", "llm", config=config), node("each", "fan_out", config={**items, "split": "lines"})], "a>each"
+        [node("a", "llm", config=config), node("each", "fan_out", config=items)],
+        "a>each",
     )
     flow = create_workflow(actor=world.bob, name="Flow", definition=made)
     publish_workflow(workflow=flow, actor=world.bob)
@@ -53,7 +58,9 @@ def test_a_run_in_flight_and_later_runs_send_what_was_published(world: World) ->
         assert call["persona"] == "Nemesis"
         sent.append((call["version"], [message["content"] for message in call["messages"]]))
         asked = {attempt.calls[0]["messages"][-1]["content"] for attempt in attempts} - {sent[-1][1][-1]}
-        assert asked == ({"Open item a.", "Open item b."} if run != draft else {"Changed item a.", "Changed item b."})
+        assert asked == (
+            {"Open item a.", "Open item b."} if run != draft else {"Changed item a.", "Changed item b."}
+        )
     assert sent[0] == sent[1]
     assert sent[0][0] == 1
     assert sent[0][1][1] == "Open wells."
@@ -88,7 +95,7 @@ def test_answers_set_variables_and_named_inputs_reach_the_prompt(world: World) -
         edges=[{"id": "e", "source_node_id": "a", "target_node_id": "b", "target_input": "plan"}],
         variables=[{"name": "name", "kind": "context"}, {"name": "whole", "kind": "context"}],
     )
-    flow = create_workflow(actor=world.bob, name="Flow", definition=replace(made))
+    flow = create_workflow(actor=world.bob, name="Flow", definition=made)
     run = driven(start_run(workflow=flow, actor=world.bob, input_data={"idea": "wells"}))
     assert run.status == RunStatus.COMPLETED, run.error
     done = rows(run)

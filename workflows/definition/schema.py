@@ -193,6 +193,14 @@ def parse_definition(data: JSONValue, catalog: TypeCatalog, *, path: str = "defi
     definition = reader.definition(data, path)
     if not reader.problems:
         reader.problems.extend(structure_problems(definition, catalog, path=path))
+    elif not reader.left_out:
+        # What is wrong with the shape is said beside what is wrong with the words: one look, one mending.
+        said = {problem.path for problem in reader.problems}
+        reader.problems.extend(
+            problem
+            for problem in structure_problems(definition, catalog, path=path)
+            if problem.path not in said
+        )
     if reader.problems:
         raise Invalid(_headline(reader.problems), problems=tuple(reader.problems))
     return definition
@@ -219,6 +227,8 @@ class _Reader:
     def __init__(self, catalog: TypeCatalog | None) -> None:
         self.catalog = catalog
         self.problems: list[Problem] = []
+        # Whether entries were passed over, so that those behind them have other numbers.
+        self.left_out = False
 
     def wrong(self, path: str, code: str, message: str, fix: str | None = None, node: object = None) -> None:
         name = node.get("name") if isinstance(node, Mapping) else None
@@ -243,6 +253,7 @@ class _Reader:
             return Definition()
         self._check_data(data, path)
         if self.problems:
+            self.left_out = True
             return Definition()
         if self.catalog is not None:
             data = with_canonical_words(data, self.catalog)
@@ -643,6 +654,7 @@ class _Reader:
             if isinstance(entry, Mapping):
                 made.append(read(entry, f"{at}[{index}]", index))
             else:
+                self.left_out = True
                 self.wrong(f"{at}[{index}]", "bad_value", f"{at}[{index}] must be an object.")
         return made
 

@@ -1,10 +1,12 @@
 """Models of what a workflow is."""
 
+from workflows.models.change import DraftChange
 from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
 __all__ = [
+    "DraftChange",
     "Edge",
     "LibraryUse",
     "Persona",

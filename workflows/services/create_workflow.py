@@ -53,7 +53,7 @@ def create_workflow(
         workflow.save(force_insert=True)
         if definition is not None:
             adopt_library(definition, actor)
-        if definition is not None and not write_draft(workflow, EMPTY, definition):
+        if definition is not None and not write_draft(workflow, EMPTY, definition, actor=None):
             Workflow.objects.filter(pk=workflow.pk).update(revision=1)
             workflow.revision = 1
         after = {"name": workflow.name, "steps": len(definition.steps) if definition is not None else 0}

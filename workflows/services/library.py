@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
@@ -92,22 +92,28 @@ def text_of_version(version: PromptVersion, *, latest: bool) -> PromptText:
 def with_library(definition: Definition, tenant: Tenant) -> Definition:
     """The definition with the texts that its steps name: what a run or a document depends on is in it.
 
+    A draft has none; what a definition carries already (of a version that is run again) stays as it is.
     At most two queries, none where no step names anything. What is not found is left out: `library_problems` says it.
     """
     if not uses_library(definition):
         return replace(definition, library={}) if definition.library else definition
-    prompts, personas = names_in(definition)
+    carried = Library.from_json(definition.library)
+    _, personas = names_in(definition)
+    wanted = [use for _, use, _ in uses_of(definition) if use is not None]
+    kept = tuple(dict.fromkeys(one for use in wanted if (one := carried.prompt(use)) is not None))
+    known = tuple(one for one in carried.personas if one.name.casefold() in map(str.casefold, personas))
+    missing = [use for use in wanted if carried.prompt(use) is None]
+    nobody = [name for name in personas if carried.persona(name) is None]
     library = Library(
-        prompts=tuple(_prompts(tenant, definition, prompts)) if prompts else (),
-        personas=tuple(_personas(tenant, personas)) if personas else (),
+        prompts=(*kept, *(_prompts(tenant, missing) if missing else ())),
+        personas=(*known, *(_personas(tenant, nobody) if nobody else ())),
     )
     return replace(definition, library=library.to_json())
 
 
-def _prompts(tenant: Tenant, definition: Definition, names: Iterable[str]) -> Iterator[PromptText]:
-    named = reduce(or_, (Q(prompt__name__iexact=name) for name in names))
+def _prompts(tenant: Tenant, wanted: Collection[PromptUse]) -> Iterator[PromptText]:
+    named = reduce(or_, (Q(prompt__name__iexact=use.name) for use in wanted))
     rows = PromptVersion.objects.for_tenant(tenant).select_related("prompt")
-    wanted = [use for _, use, _ in uses_of(definition) if use is not None]
     for row in rows.filter(named, prompt__removed_at=None).order_by("prompt_id", "number"):
         name, is_newest = row.prompt.name.casefold(), row.number == row.prompt.latest
         mine = [use.version for use in wanted if use.name.casefold() == name]
@@ -116,8 +122,7 @@ def _prompts(tenant: Tenant, definition: Definition, names: Iterable[str]) -> It
             yield text_of_version(row, latest=follows)
 
 
-def _personas(tenant: Tenant, names: Iterable[str]) -> Iterator[PersonaText]:
-    names = list(names)
+def _personas(tenant: Tenant, names: Collection[str]) -> Iterator[PersonaText]:
     named = reduce(or_, (Q(name__iexact=name) for name in names))
     own = {row.name.casefold(): row for row in Persona.objects.for_tenant(tenant).filter(named)}
     seen: set[str] = set()

@@ -39,7 +39,11 @@ TOPIC = {"name": "topic", "type": "string", "required": True}
 
 
 def prompt(world: World, **fields) -> Prompt:
-    words = {"name": "Opener", "text": "Write a {{ tone }} opener about {{topic}}.", "parameters": [TOPIC, TONE]}
+    words = {
+        "name": "Opener",
+        "text": "Write a {{ tone }} opener about {{topic}}.",
+        "parameters": [TOPIC, TONE],
+    }
     return create_prompt(actor=world.bob, **(words | fields))
 
 
@@ -97,9 +101,9 @@ def test_only_new_steps_take_the_new_version(world: World):
     flow = made(world, step("old", {"name": "Opener", "parameters": FILLED}))
     new_version(actor=world.bob, prompt=one, text="New {{topic}}", parameters=[TOPIC], reach=Reach.NEW)
     assert config_of(flow, "old")["library_prompt"]["version"] == 1
-    assert [(use.label, use.number, use.published) for use in used_by(world.tenant, "library_prompt", "Opener")] == [
-        ("Old", 1, 0)
-    ]
+    assert [
+        (use.label, use.number, use.published) for use in used_by(world.tenant, "library_prompt", "Opener")
+    ] == [("Old", 1, 0)]
     publish_workflow(workflow=flow, actor=world.bob)
     assert [use.published for use in used_by(world.tenant, "library_prompt", "opener")] == [0, 1]
     assert LibraryUse.objects.get().number == 1
@@ -132,8 +136,16 @@ def test_another_name_is_followed_by_drafts(world: World):
         ({"name": "Opner", "parameters": FILLED}, "unknown_prompt", "Did you mean “Opener”?"),
         ({"name": "Opener", "version": 7, "parameters": FILLED}, "unknown_prompt", "its newest is 1"),
         ({"name": "Opener"}, "missing_parameter", "needs a value for “topic”"),
-        ({"name": "Opener", "parameters": {**FILLED, "tone": "loud"}}, "bad_parameter", "one of calm, lively"),
-        ({"name": "Opener", "parameters": {**FILLED, "tune": "calm"}}, "unknown_parameter", "Did you mean “tone”?"),
+        (
+            {"name": "Opener", "parameters": {**FILLED, "tone": "loud"}},
+            "bad_parameter",
+            "one of calm, lively",
+        ),
+        (
+            {"name": "Opener", "parameters": {**FILLED, "tune": "calm"}},
+            "unknown_parameter",
+            "Did you mean “tone”?",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_library_prompt_is_said_at_its_step(world: World, library, code, says):

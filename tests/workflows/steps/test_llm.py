@@ -220,7 +220,9 @@ def test_json_is_found_in_answers(text, value):
 def test_an_answer_that_does_not_fit_is_sent_back_once_with_the_validators_words():
     bad = '{"title": "Tools", "score": "four"}'
     chat = FakeChat(bad, GOOD)
-    done = run("llm", {"prompt": "Judge", "system_prompt": "You judge.", "response_schema": SCHEMA}, chat=chat)
+    done = run(
+        "llm", {"prompt": "Judge", "system_prompt": "You judge.", "response_schema": SCHEMA}, chat=chat
+    )
     assert done.output["score"] == 4
     assert len(done.answers) == 2
     assert "Asked once more" in done.notes
@@ -251,7 +253,11 @@ def test_a_cut_answer_is_not_sent_back():
     [
         ("extract", {"text": "Ana, 40", "fields": [{"label": "Name"}]}, '{"name": "Ana"}'),
         ("classify", {"text": "x", "categories": ["a", "b"]}, '{"category": "a"}'),
-        ("consistency_check", {"sources": ["{{input.a}}", "{{input.b}}"]}, '{"summary": "Fine.", "findings": []}'),
+        (
+            "consistency_check",
+            {"sources": ["{{input.a}}", "{{input.b}}"]},
+            '{"summary": "Fine.", "findings": []}',
+        ),
         ("tag_category", {"text": "x", "categories": ["a", "b"], "method": "model"}, '{"category": "b"}'),
         ("extract_keywords", {"text": "the old harbour", "method": "model"}, '{"keywords": ["harbour"]}'),
     ],
@@ -311,7 +317,10 @@ def test_a_library_prompt_is_filled_and_the_own_prompt_follows_it():
         ({"library_prompt": {"name": "Gone"}}, "unknown_prompt"),
         ({"library_prompt": {"name": "Opener", "version": 2}}, "unknown_prompt"),
         ({"library_prompt": {"name": "Opener"}}, "bad_parameter"),
-        ({"library_prompt": {"name": "Opener", "parameters": {"topic": "x", "count": "many"}}}, "bad_parameter"),
+        (
+            {"library_prompt": {"name": "Opener", "parameters": {"topic": "x", "count": "many"}}},
+            "bad_parameter",
+        ),
         ({"library_prompt": {"name": "Opener", "parameters": {"topic": "{{input.no}}"}}}, "missing_field"),
         ({"prompt": "x", "persona": "Nobody"}, "unknown_persona"),
     ],
@@ -333,7 +342,7 @@ def test_a_posted_library_prompt_is_read_and_its_references_are_the_steps():
     assert not problems
     step = StepDef("a", "llm", "A", config=config)
     assert list(CATALOG.templates(step)) == [("library_prompt.parameters.topic", "{{steps.Plan.content}}")]
-    assert not [problem for problem in kind.check(step)]
+    assert not kind.check(step)
     renamed = CATALOG.rewrite(step, lambda text: text.replace("Plan", "Idea"), lambda text: text)
     assert renamed.config["library_prompt"]["parameters"]["topic"] == "{{steps.Idea.content}}"
     assert clean_config(kind, {"library_prompt": {"name": "x", "version": 0}})[1][0].code == "wrong_type"

@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("tenancy", "0002_provider_accounts_and_budgets"),
-        ("workflows", "0001_initial"),
+        ("workflows", "0002_draft_history"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
