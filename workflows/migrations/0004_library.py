@@ -12,7 +12,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("tenancy", "0002_provider_accounts_and_budgets"),
-        ("workflows", "0002_draft_history"),
+        ("workflows", "0003_events_and_published_triggers"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0010_control"),
+        ("runs", "0011_firing"),
         ("tenancy", "0002_provider_accounts_and_budgets"),
     ]
 
