@@ -82,6 +82,17 @@ class Run(models.Model):
         default=0, help_text="Per cent of the run's budget that was last told."
     )
     month_told = models.PositiveSmallIntegerField(default=0)
+    overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="A replay's changed settings: {step key: {field: value}}.",
+    )
+    debug = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{breakpoints: [step key], stopped: [label], passed: [[key, scope, round]], step: bool,"
+        " edits: [{name, value, seq, by}]}; the driver writes it.",
+    )
     event_seq = models.PositiveBigIntegerField(default=0)
     mail_seq = models.PositiveBigIntegerField(default=0)
     wake_at = models.DateTimeField(null=True, blank=True)
@@ -170,9 +181,16 @@ class StepRun(models.Model):
         default=0, help_text="Seq of the event that set the variables."
     )
     error = models.JSONField(null=True, blank=True)
+    given = models.JSONField(
+        null=True, blank=True, help_text="{value}: what a person gave in place of what arrives."
+    )
+    feedback = models.TextField(blank=True, help_text="What a reviewer asked to be changed in this round.")
     notes = models.CharField(max_length=255, blank=True)
     ends_run = models.BooleanField(default=False)
     reused = models.BooleanField(default=False)
+    pinned = models.BooleanField(
+        default=False, help_text="A test run took the pinned output: nothing was done or called."
+    )
     attempt = models.PositiveIntegerField(default=0)
     max_attempts = models.PositiveIntegerField(default=1)
     crashes = models.PositiveIntegerField(default=0)

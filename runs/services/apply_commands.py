@@ -38,6 +38,7 @@ from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
 from runs.services.values import BadValue, checked_output, error_json, stored
+from workflows.definition.declared import output_problem
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.definition.types import leaves_by
@@ -119,6 +120,7 @@ class Applier:
                     usage=usage,
                     variables=outcome.variables,
                     notes=outcome.notes,
+                    pinned=task.pinned,
                 )
             case EndRun():
                 self.complete(
@@ -151,9 +153,14 @@ class Applier:
         notes: str = "",
         ends_run: bool = False,
         extra: dict[str, Any] | None = None,
+        pinned: bool = False,
     ) -> None:
         output, size = checked_output(value)
         definition = self.graph.step(step.key)
+        if definition.outputs and (wrong := output_problem(definition, output)) is not None:
+            # A model may do better when it is asked again.
+            again = self.loaded.prepared.type_of(definition).uses_model(definition.config)
+            raise BadValue(wrong.message, wrong.code, field=wrong.field, fix=wrong.fix, retryable=again)
         port = port or self.graph.main_port(step.key)
         kept, blob = stored(self.run, output, size)
         before_variables = dict(self.loaded.variables)
@@ -198,6 +205,8 @@ class Applier:
             values["notes"] = notes[:255]
         if ends_run:
             values["ends_run"] = True
+        if pinned:
+            values["pinned"] = True
         if variables:
             values["variables"] = variables
             self.t.variables_of.append(step.row)
@@ -215,6 +224,7 @@ class Applier:
                 },
                 "costEstimate": str(usage.get("cost", _ZERO)),
                 "port": port,
+                **({"pinned": True} if pinned else {}),
             },
         )
 
@@ -551,8 +561,8 @@ class Applier:
         """Open a try: the step's row and, where something outside may be called, an attempt row."""
         place = command.place
         definition = self.graph.step(place.key)
-        type_ = self.loaded.prepared.type_of(definition)
-        kind = type_.kind(definition.config)
+        pinned = self.loaded.takes_pinned(definition)
+        kind = ExecutionKind.INLINE if pinned else self.loaded.prepared.kind_of(definition)
         step = self.state.get(*place)
         inputs = command.inputs or self.loaded.inputs.get(place, ())
         has_row = step is not None and step.row is not None
@@ -611,6 +621,7 @@ class Applier:
             attempt_id=attempt_id,
             kind=kind,
             started_at=self.now,
+            pinned=pinned,
         )
 
     def _restore_inputs(self, place: Place, before: tuple[str, ...] | None) -> None:

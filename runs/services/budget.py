@@ -272,7 +272,7 @@ def _is_paid(loaded: LoadedRun, command: Command) -> bool:
     if not isinstance(command, StartStep):
         return False
     step = loaded.graph.step(command.place.key)
-    return loaded.prepared.type_of(step).uses_model(step.config)
+    return not loaded.takes_pinned(step) and loaded.prepared.type_of(step).uses_model(step.config)
 
 
 def _rounded(amount: Decimal) -> Decimal:

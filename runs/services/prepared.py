@@ -17,7 +17,7 @@ from workflows.expressions.references import Reference, expression_references, r
 from workflows.models import WorkflowVersion
 from workflows.services.definitions import load_definition
 from workflows.steps import registry
-from workflows.steps.base import StepType
+from workflows.steps.base import ExecutionKind, StepType
 from workflows.steps.catalog import CATALOG
 
 _KEPT = 64
@@ -73,6 +73,12 @@ class Prepared:
 
     def type_of(self, step: StepDef) -> StepType:
         return registry.get(step.type)
+
+    def kind_of(self, step: StepDef) -> ExecutionKind:
+        """Where a step's work is done. One that works at once and has a time limit of its own works in a thread, which
+        can be left behind; the driver cannot."""
+        kind = self.type_of(step).kind(step.config)
+        return ExecutionKind.CPU if kind is ExecutionKind.INLINE and step.timeout_s is not None else kind
 
     def _keys(self, found: Iterable[Reference]) -> Iterator[str]:
         for reference in found:

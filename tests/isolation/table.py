@@ -332,6 +332,12 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
+    "/api/workflows/export": page(GET=VIEW),
+    "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
+    "/api/workflows/<id>/export": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/paste": thing(
+        a_workflow_of_the_api, {"document": "nodes: [{id: a, type: merge, name: Pasted}]"}, POST=EDIT
+    ),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
     "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
@@ -346,6 +352,8 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
+    "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
         a_gate_of_a_run, {"decision": "approve"}, POST=REVIEW
     ),

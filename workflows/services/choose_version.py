@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from workflows.definition.graph import Definition
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.definition.validation import validate
 from workflows.lib.errors import Conflict, Invalid, NotFound, Problem
@@ -53,7 +54,14 @@ def version_for_run(*, workflow: Workflow, actor: Actor, version: Wanted = None)
 
 
 def _of_draft(workflow: Workflow, actor: Actor) -> WorkflowVersion:
-    definition = compile_draft(workflow)
+    return frozen_version(workflow=workflow, actor=actor, definition=compile_draft(workflow))
+
+
+def frozen_version(*, workflow: Workflow, actor: Actor, definition: Definition) -> WorkflowVersion:
+    """A checked definition as an unnumbered version of the workflow, whose draft stays as it is.
+
+    One row per content. Raises Invalid when the definition has errors.
+    """
     refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be run")
     digest = content_hash(definition)
     frozen, _ = WorkflowVersion.objects.get_or_create(

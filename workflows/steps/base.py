@@ -380,6 +380,10 @@ class StepType(ABC):
         """For containers whose items come one by one: item number `index`, or None when there is none any more."""
         return None
 
+    def why_no_more(self, context: StepContext, index: int) -> str:
+        """After `next_item` gave none: what people should know of it; empty where it simply came to its end."""
+        return ""
+
     def execute(self, context: StepContext) -> Outcome:
         """Do the work (kinds INLINE and CPU). Raises StepError."""
         raise NotImplementedError(f"{type(self).__name__} is not run inline")
