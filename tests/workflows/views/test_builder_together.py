@@ -16,10 +16,14 @@ from workflows.services.drafts import compile_draft
 
 pytestmark = pytest.mark.django_db
 
-ONE = make.graph(make.step("one", "llm", "Score", config={"prompt": "Old", "model": "demo:a"}), make.step("two"))
+ONE = make.graph(
+    make.step("one", "llm", "Score", config={"prompt": "Old", "model": "demo:a"}), make.step("two")
+)
 
 
-def save(client: Client, workflow: Workflow, field: str, value: str, revision: int | None = None, **more: str) -> Any:
+def save(
+    client: Client, workflow: Workflow, field: str, value: str, revision: int | None = None, **more: str
+) -> Any:
     data = {"field": field, field: value, **more}
     if revision is not None:
         data["revision"] = str(revision)
