@@ -210,6 +210,10 @@
     }
     asking = true;
     try {
+      if (!steps()?.hasAttribute("data-editable")) {
+        if (!document.hidden) await catchUp();
+        return;
+      }
       const { key, field, typing } = doing();
       const body = new URLSearchParams({ tab, key, field });
       if (typing) body.set("typing", "1");
@@ -233,7 +237,7 @@
   document.addEventListener("htmx:after:swap", () => people.length && draw());
   addEventListener("pagehide", () => {
     const box = place();
-    if (!box) return;
+    if (!box || !steps()?.hasAttribute("data-editable")) return;
     const token = JSON.parse(document.body.getAttribute("hx-headers:inherited") ?? "{}")["X-CSRFToken"] ?? "";
     fetch(box.dataset.here, { method: "POST", keepalive: true, body: new URLSearchParams({ tab, leaves: "1" }), headers: { "X-CSRFToken": token } }).catch(() => {});
   });

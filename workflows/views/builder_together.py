@@ -16,18 +16,20 @@ from workflows.presenters.builder_page import BuilderPage
 from workflows.presenters.people import hue_of, initials
 from workflows.services.draft_history import changes_since
 from workflows.services.presence import Here, be_here, leave
-from workflows.tenancy.access import TenantRequest, tenant_required
+from workflows.tenancy.access import TenantRequest, permission_required, tenant_required
+from workflows.tenancy.roles import Permission
 from workflows.views.answers import builder_context, folded, known_revision, opened, the_workflow
 
+EDIT: Final = Permission.EDIT_WORKFLOWS
 # With more touched cards than this the whole list is not more to send.
 _MOST_CARDS: Final = 12
 
 
 @require_POST
-@tenant_required
+@permission_required(EDIT)
 def here(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     """POST `tab`, `key`, `field`, `typing` (present: yes), or `leaves`. JSON: the draft's revision, and the others."""
-    workflow = the_workflow(request, pk)
+    workflow = the_workflow(request, pk, EDIT)
     tab = request.POST.get("tab", "")
     if "leaves" in request.POST:
         leave(workflow_id=workflow.pk, tab=tab)
@@ -61,11 +63,15 @@ def _person(request: TenantRequest, one: Here) -> dict[str, Any]:
 def changes(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     """What happened after `?since=REVISION`, as fragments: the touched cards, or the list where it looks different.
 
+    Nothing happened: 204. Pages of people who may only look ask for this alone.
+
     The event `builder:caught-up` tells the new revision, and which steps (and fields) whose hand changed.
     """
     workflow = the_workflow(request, pk)
     since = known_revision(request) or 0
-    found = changes_since(workflow, since) if since < workflow.revision else []
+    if since >= workflow.revision:
+        return HttpResponse(status=204)
+    found = changes_since(workflow, since)
     page = BuilderPage(workflow, opened(request), folded=folded(request))
     touched = _touched(found or [])
     only_cards = found is not None and all(patches.only_fields(change.patch) for change in found)
