@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from runs.models import Run
-from runs.services import drive_run, thread_shares
+from runs.services import drive_run
 from runs.services.thread_shares import ThreadShares, drive_in_turn
 from tests.runs.support import definition_of, node, started
 from tests.support.factories import World
@@ -56,7 +56,6 @@ def test_what_waited_is_driven_by_the_thread_that_comes_free(
             drive_in_turn(first, shares)
 
     monkeypatch.setattr(drive_run, "drive", drive)
-    monkeypatch.setattr(thread_shares.drive_run, "drive", drive)
     drive_in_turn(first, shares)
     assert driven == [first, first, second]
     assert not shares.has_thread(first)
@@ -73,7 +72,7 @@ def test_a_drive_that_breaks_gives_its_thread_back(world: World, monkeypatch: py
         assert not shares.enter(second)
         raise RuntimeError("meant")
 
-    monkeypatch.setattr(thread_shares.drive_run, "drive", drive)
+    monkeypatch.setattr(drive_run, "drive", drive)
     with pytest.raises(RuntimeError):
         drive_in_turn(first, shares)
     assert shares.enter(second)
