@@ -48,10 +48,18 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Emit:
+    """An event that the shell tells in the transaction in which the step completes."""
+
+    name: str
+    data: JSONValue
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The step is done. `output` is a JSON object whose main text is `content`; `port` is the way out.
 
-    `variables` are context variables to set, `notes` short facts for the run page ("6 of 20 sentences kept").
+    `variables` are context variables to set, `emits` events to tell, `notes` short facts for the run page ("6 of 20 sentences kept").
     """
 
     output: JSONObject
@@ -59,6 +67,7 @@ class Completed:
     variables: JSONObject = field(default_factory=dict)
     answers: tuple[ChatAnswer, ...] = ()
     notes: str = ""
+    emits: tuple[Emit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
