@@ -287,6 +287,8 @@ ROUTES: dict[str, Route] = {
     "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
     "workflows:undo": thing(a_draft, POST=EDIT),
     "workflows:redo": thing(a_draft, POST=EDIT),
+    "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
+    "workflows:changes": thing(a_draft, GET=VIEW),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
