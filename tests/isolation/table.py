@@ -25,6 +25,7 @@ from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.services.create_workflow import create_workflow
+from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
@@ -224,6 +225,10 @@ def a_template_of_the_api(world: World) -> dict[str, Any]:
     return {"id": made.pk}
 
 
+def an_event(world: World) -> dict[str, Any]:
+    return {"id": send_event(actor=world.alice, name="canary/marlowe", data={"of": "Marlowe"})[0].pk}
+
+
 def a_token(world: World) -> dict[str, Any]:
     return {"token": "forged"}
 
@@ -287,6 +292,8 @@ ROUTES: dict[str, Route] = {
     "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
     "workflows:undo": thing(a_draft, POST=EDIT),
     "workflows:redo": thing(a_draft, POST=EDIT),
+    "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
+    "workflows:changes": thing(a_draft, GET=VIEW),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -357,9 +364,13 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
+    "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
         a_gate_of_a_run, {"decision": "approve"}, POST=REVIEW
     ),
+    "/api/events": page({"name": "canary/told"}, GET=VIEW, POST=RUN),
+    "/api/events/<id>": thing(an_event, GET=VIEW),
     "/api/reviews": page(GET=VIEW),
     "/api/reviews/<id>": thing(a_review_of_the_api, GET=VIEW),
     "/api/reviews/<id>/decide": thing(a_review_of_the_api, {"decision": "approve"}, POST=REVIEW),
