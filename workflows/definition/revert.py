@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from workflows.definition.diff import Part
 from workflows.definition.edits import Edit, OperationRefused, body_of, finish
@@ -165,4 +166,5 @@ def _listed(
     else:
         entries[at] = was
     words = "is gone again" if was is None else "is back" if at is None else "is as it was"
-    return finish(draft, replace(draft, **{field: tuple(entries)}), catalog, f"{called} {words}.")
+    given: dict[str, Any] = {field: tuple(entries)}
+    return finish(draft, replace(draft, **given), catalog, f"{called} {words}.")

@@ -288,7 +288,7 @@ def _listed(definition: Definition, states: dict[str, str]) -> tuple[Listed, ...
                 kind.icon if kind else "puzzle",
                 _tile(kind, step),
                 kind.summary(step.config) if kind else step.type,
-                definition.step(step.parent).label if step.parent in definition.by_key else "",
+                _inside(definition, step),
                 states.get(step.key, ""),
                 step.enabled,
             )
@@ -300,7 +300,13 @@ def _where(definition: Definition, step: StepDef) -> str:
     """“after Research and Notes, in For each lead”."""
     before = [definition.step(edge.source).label for edge in definition.incoming(step.key)]
     words = f"after {' and '.join(dict.fromkeys(before))}" if before else "at the beginning"
-    return words + (f", in {definition.step(step.parent).label}" if step.parent in definition.by_key else "")
+    inside = _inside(definition, step)
+    return f"{words}, in {inside}" if inside else words
+
+
+def _inside(definition: Definition, step: StepDef) -> str:
+    holder = definition.by_key.get(step.parent or "")
+    return holder.label if holder is not None else ""
 
 
 def _other(change: Change, title: str, icon: str, rows: tuple[Row, ...]) -> Card:
