@@ -27,7 +27,7 @@ from runs.api import (
     workflow_events,
 )
 from templates_app.api import templates
-from workflows.api import exchange, step_types, workflows
+from workflows.api import compare, exchange, step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
 from workflows.api.rate import count_call
 from workflows.lib.errors import Invalid, StepwellError
@@ -95,6 +95,7 @@ api = StepwellAPI(
 # Before the others: its /export is no workflow's id.
 api.add_router("/workflows", exchange.router)
 api.add_router("/workflows", workflows.router)
+api.add_router("/workflows", compare.router)
 api.add_router("/workflows", executions.start_router)
 api.add_router("/workflows", estimates.router)
 api.add_router("/workflows", workflow_events.router)

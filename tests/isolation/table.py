@@ -176,6 +176,11 @@ def a_workflow_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_workflow(world))
 
 
+def two_versions_of_the_api(world: World) -> dict[str, Any]:
+    made = a_version_of_the_api(world)
+    return {"id": made["id"], "a": made["number"], "b": "draft"}
+
+
 def a_version_of_the_api(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe")
     runs.version(made, runs.graph(runs.step("one")))
@@ -287,6 +292,8 @@ ROUTES: dict[str, Route] = {
     "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
     "workflows:undo": thing(a_draft, POST=EDIT),
     "workflows:redo": thing(a_draft, POST=EDIT),
+    "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
+    "workflows:changes": thing(a_draft, GET=VIEW),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -302,6 +309,7 @@ ROUTES: dict[str, Route] = {
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
+    "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -335,6 +343,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/publish": thing(a_workflow_to_publish, POST=EDIT),
     "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<a>/compare/<b>": thing(two_versions_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/export": page(GET=VIEW),
     "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
