@@ -10,6 +10,7 @@ from workflows.views import (
     builder_together,
     connections,
     people,
+    stored_keys,
     versions,
     workflows,
 )
@@ -67,6 +68,10 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("connections/new/", connections.create, name="connection_new"),
     path("connections/models/", connections.models, name="connection_models"),
     path("connections/budget/", connections.budget, name="connection_budget"),
+    path("connections/keys/new/", stored_keys.create, name="stored_key_new"),
+    path("connections/keys/<uuid:pk>/", stored_keys.change, name="stored_key"),
+    path("connections/keys/<uuid:pk>/check/", stored_keys.check, name="stored_key_check"),
+    path("connections/keys/<uuid:pk>/remove/", stored_keys.delete, name="stored_key_delete"),
     path("connections/<str:pk>/", connections.change, name="connection"),
     path("connections/<str:pk>/check/", connections.check, name="connection_check"),
     path("connections/<str:pk>/switch/", connections.switch, name="connection_switch"),

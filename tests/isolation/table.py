@@ -24,6 +24,8 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.models import Connection
+from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
@@ -127,6 +129,17 @@ def a_provider_account(world: World) -> dict[str, Any]:
         name="Canary of Marlowe",
         key="sk-canary",
         base_url="http://127.0.0.1:9/v1",
+    )
+    return {"pk": made.pk}
+
+
+def a_stored_key(world: World) -> dict[str, Any]:
+    made = save_connection(
+        actor=world.alice,
+        name=f"Canary of Marlowe {Connection.objects.count()}",
+        kind="bearer",
+        secret="sk-canary",
+        hosts=["127.0.0.1:9"],
     )
     return {"pk": made.pk}
 
@@ -278,6 +291,14 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
+    "workflows:stored_key_new": page(
+        {"name": "CRM", "kind": "bearer", "secret": "canary-1", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key": thing(
+        a_stored_key, {"kind": "bearer", "secret": "canary-2", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key_check": thing(a_stored_key, POST=KEYS),
+    "workflows:stored_key_delete": thing(a_stored_key, POST=KEYS),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
     # --- workflows and the builder
