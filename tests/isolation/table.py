@@ -306,6 +306,11 @@ ROUTES: dict[str, Route] = {
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:import": page(
+        {"document": "name: N\nnodes: [{id: a, type: merge, name: A}]", "sure": "1"}, GET=EDIT, POST=EDIT
+    ),
+    "workflows:export_all": page(GET=VIEW),
+    "workflows:export": thing(a_draft, GET=VIEW),
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
