@@ -57,6 +57,7 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("workflows/<uuid:pk>/versions/", versions.index, name="versions"),
     path("workflows/<uuid:pk>/versions/<int:number>/", versions.detail, name="version"),
     path("workflows/<uuid:pk>/versions/<int:number>/restore/", versions.restore, name="version_restore"),
+    path("workflows/<uuid:pk>/versions/<int:number>/revert/", versions.revert, name="version_revert"),
     path("team/", people.team, name="team"),
     path("team/invite/", people.invite, name="team_invite"),
     path("team/members/<int:pk>/role/", people.member_role, name="member_role"),

@@ -420,7 +420,11 @@ class Applier:
             values["text"] = task.writer.text
         if task.calls:
             provider, _, model = str(task.calls[-1].get("model", "")).partition(":")
-            values |= {"provider": str(task.calls[-1].get("provider") or provider)[:32], "model": model[:120]}
+            values |= {
+                "provider": str(task.calls[-1].get("provider") or provider)[:32],
+                "model": model[:120],
+                "prompt": next((str(call["prompt"])[:120] for call in task.calls if call.get("prompt")), ""),
+            }
         if task.attempt_id is not None:
             self.t.attempt_updates.append((task.attempt_id, values))
         elif error is not None:

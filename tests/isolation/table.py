@@ -176,6 +176,11 @@ def a_workflow_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_workflow(world))
 
 
+def two_versions_of_the_api(world: World) -> dict[str, Any]:
+    made = a_version_of_the_api(world)
+    return {"id": made["id"], "a": made["number"], "b": "draft"}
+
+
 def a_version_of_the_api(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe")
     runs.version(made, runs.graph(runs.step("one")))
@@ -304,6 +309,7 @@ ROUTES: dict[str, Route] = {
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
+    "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -317,6 +323,7 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "outbox:index": page(GET=VIEW),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
@@ -336,6 +343,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/publish": thing(a_workflow_to_publish, POST=EDIT),
     "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<a>/compare/<b>": thing(two_versions_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/export": page(GET=VIEW),
     "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
@@ -351,6 +359,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/items": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/deliveries": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/logs": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/events": thing(a_failed_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/cancel": thing(a_run_of_the_api, POST=CONTROL),

@@ -2,6 +2,7 @@
 
 from workflows.models.change import DraftChange
 from workflows.models.event import DomainEvent, PublishedTrigger
+from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
@@ -9,6 +10,10 @@ __all__ = [
     "DomainEvent",
     "DraftChange",
     "Edge",
+    "LibraryUse",
+    "Persona",
+    "Prompt",
+    "PromptVersion",
     "PublishedTrigger",
     "Step",
     "Trigger",

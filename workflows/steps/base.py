@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from django import forms
 
 from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.expressions.names import Scope
 from workflows.lib.errors import ErrorInfo, Fault, Problem, StepwellError
@@ -281,6 +282,9 @@ def _no_signature(message_id: str, at: int, body: bytes) -> str:
     raise NoEffect("This step was given no key to sign with.", code="no_signature", fault=Fault.INTERNAL)
 
 
+_NO_LIBRARY: Final = Library()
+
+
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """Everything an executor gets: values and callbacks, never the ORM, the queue or a socket.
@@ -291,7 +295,7 @@ class StepContext:
     `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
     `deliver` makes an outward act through the ledger: once, with a receipt; a test run keeps its copy in the outbox and
     never calls the act. `send_email` does the same for mail. `sign` gives the signature header of a webhook
-    (id, Unix seconds, body) by the tenant's key.
+    (id, Unix seconds, body) by the tenant's key. `library` are the prompts and personas frozen with the definition.
     """
 
     step: StepDef
@@ -307,6 +311,7 @@ class StepContext:
     deliver: Callable[[Effect, Act], Awaitable[Receipt]] = _act_now
     send_email: Callable[[Email], Awaitable[Receipt]] = _no_email
     sign: Callable[[str, int, bytes], str] = _no_signature
+    library: Library = _NO_LIBRARY
 
     @property
     def config(self) -> JSONObject:
