@@ -16,7 +16,16 @@ from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from config.api_errors import standard_error
-from runs.api import budgets, controls, domain_events, estimates, executions, reviews, workflow_events
+from runs.api import (
+    budgets,
+    controls,
+    deliveries,
+    domain_events,
+    estimates,
+    executions,
+    reviews,
+    workflow_events,
+)
 from templates_app.api import templates
 from workflows.api import compare, exchange, step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
@@ -93,6 +102,7 @@ api.add_router("/workflows", workflow_events.router)
 api.add_router("/workflow-executions", executions.router)
 api.add_router("/workflow-executions", controls.router)
 api.add_router("/workflow-executions", reviews.early_router)
+api.add_router("/workflow-executions", deliveries.router)
 api.add_router("/reviews", reviews.router)
 api.add_router("/workflow-templates", templates.router)
 api.add_router("/step-types", step_types.router)
