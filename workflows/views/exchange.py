@@ -120,7 +120,7 @@ def _text(request: TenantRequest) -> str:
     if (sent.size or 0) > DOCUMENT_BYTES.value:
         raise Invalid(DOCUMENT_BYTES.says(), problems=(Problem("too_large", DOCUMENT_BYTES.says()),))
     try:
-        return sent.read().decode("utf-8-sig").replace("\r\n", "\n")
+        return str(sent.read(), "utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         message = f"The file is not a text in UTF-8 (byte {error.start + 1})."
         raise Invalid(
