@@ -31,17 +31,15 @@ class Columns(Generic[_M]):
         self.names = tuple(field.attname for field in found)
         quote = connection.ops.quote_name
         self.sql = ", ".join(f"{alias}.{quote(str(field.column))}" for field in found)
-        self._converters = [
-            (place, column, tuple(converters))
-            for place, field in enumerate(found)
-            if (column := field.cached_col)
-            and (
-                converters := [
-                    *connection.ops.get_db_converters(column),
-                    *field.get_db_converters(connection),
-                ]
-            )
-        ]
+        self._converters = []
+        for place, field in enumerate(found):
+            column = field.cached_col
+            converters = [
+                *connection.ops.get_db_converters(column),
+                *field.get_db_converters(connection),
+            ]
+            if converters:
+                self._converters.append((place, column, converters))
 
     def read(self, row: Sequence[Any]) -> list[Any]:
         """The values of one row, in the order of `names`."""
