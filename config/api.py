@@ -16,7 +16,7 @@ from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from config.api_errors import standard_error
-from runs.api import budgets, estimates, executions, reviews, workflow_events
+from runs.api import analytics, budgets, estimates, executions, reviews, workflow_events
 from templates_app.api import templates
 from workflows.api import step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
@@ -93,6 +93,7 @@ api.add_router("/reviews", reviews.router)
 api.add_router("/workflow-templates", templates.router)
 api.add_router("/step-types", step_types.router)
 api.add_router("/budgets", budgets.router)
+api.add_router("/analytics", analytics.router)
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ class Run(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="run_history"),
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["tenant", "completed_at"], name="run_ended"),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
         ]
 
@@ -258,6 +259,7 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["started_at", "id"]
+        indexes: ClassVar = [models.Index(fields=["tenant", "ended_at"], name="attempt_ended")]
 
     def __str__(self) -> str:
         return f"try {self.number} of {self.step_run_id}"

@@ -296,6 +296,7 @@ ROUTES: dict[str, Route] = {
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
     # --- runs and reviews
+    "runs:dashboard": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
@@ -330,6 +331,8 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
     "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/analytics/steps": page(GET=VIEW),
+    "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
     "/api/workflow-executions": page(GET=VIEW),
