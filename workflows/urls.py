@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from workflows.views import accounts, builder, builder_steps, connections, people, versions, workflows
+from workflows.views import (
+    accounts,
+    builder,
+    builder_history,
+    builder_steps,
+    builder_together,
+    connections,
+    people,
+    versions,
+    workflows,
+)
 
 account_pages: list[URLPattern | URLResolver] = [
     path("sign-in/", accounts.sign_in, name="sign_in"),
@@ -28,6 +38,10 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("workflows/<uuid:pk>/paths/<str:edge>/", builder.change_path, name="change_path"),
     path("workflows/<uuid:pk>/variables/", builder.variables, name="variables"),
     path("workflows/<uuid:pk>/settings/", builder.settings, name="settings"),
+    path("workflows/<uuid:pk>/undo/", builder_history.undo_last, name="undo"),
+    path("workflows/<uuid:pk>/redo/", builder_history.redo_last, name="redo"),
+    path("workflows/<uuid:pk>/here/", builder_together.here, name="here"),
+    path("workflows/<uuid:pk>/changes/", builder_together.changes, name="changes"),
     path("workflows/<uuid:pk>/publish/", builder.publish, name="publish"),
     path("workflows/<uuid:pk>/duplicate/", workflows.duplicate, name="duplicate"),
     path("workflows/<uuid:pk>/archive/", workflows.archive, name="archive"),
@@ -43,6 +57,7 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("workflows/<uuid:pk>/versions/", versions.index, name="versions"),
     path("workflows/<uuid:pk>/versions/<int:number>/", versions.detail, name="version"),
     path("workflows/<uuid:pk>/versions/<int:number>/restore/", versions.restore, name="version_restore"),
+    path("workflows/<uuid:pk>/versions/<int:number>/revert/", versions.revert, name="version_revert"),
     path("team/", people.team, name="team"),
     path("team/invite/", people.invite, name="team_invite"),
     path("team/members/<int:pk>/role/", people.member_role, name="member_role"),

@@ -35,6 +35,9 @@ def executions_json(runs: Sequence[Run], *, whole: bool, steps: bool) -> list[JS
             "workflow_version": run.version.number,
             "kind": run.kind,
             "origin": str(run.origin_id) if run.origin_id else None,
+            "from_step": run.from_step or None,
+            "config_overrides": run.overrides,
+            "breakpoints": run.debug.get("breakpoints", []),
             "trigger": run.trigger_type,
             "status": run.status,
             "intent": run.intent or None,
@@ -80,6 +83,7 @@ def review_json(review: Review, content: Any, *, may_decide: bool) -> JSONObject
     """`run`, `step_run`, `workflow` must be loaded; `content` is the value under review, whole."""
     return {
         "id": str(review.pk),
+        "kind": review.kind,
         "status": review.status,
         "title": review.title,
         "instructions": review.instructions,
@@ -87,9 +91,9 @@ def review_json(review: Review, content: Any, *, may_decide: bool) -> JSONObject
         "workflow_name": review.workflow.name,
         "execution_id": str(review.run_id),
         "execution_number": review.run.number,
-        "node_id": review.step_run.step_key,
-        "scope": review.step_run.scope,
-        "round": review.step_run.round,
+        "node_id": review.step_run.step_key if review.step_run is not None else None,
+        "scope": review.step_run.scope if review.step_run is not None else "",
+        "round": review.step_run.round if review.step_run is not None else 0,
         "content": content,
         "editable": review.editable,
         "assignees": review.assignees,
@@ -175,6 +179,11 @@ class TraceRow(Schema):
     provider: str | None
     model: str | None
     notes: str | None
+    reused: bool = Field(..., description="Taken over from the origin.")
+    feedback: str | None = Field(..., description="What a reviewer asked to be changed in this round.")
+    pinned: bool = Field(
+        False, description="A test run took the step's pinned output: nothing was done or called."
+    )
 
 
 class Execution(Schema):
@@ -186,6 +195,11 @@ class Execution(Schema):
     workflow_version: int | None = Field(..., description="null: an unpublished draft.")
     kind: str = Field(..., description="live, test, step or replay.")
     origin: str | None = Field(..., description="The execution that this one repeats.")
+    from_step: str | None = Field(..., description="Id of the step from which it repeats its origin.")
+    config_overrides: dict[str, Any] = Field(
+        ..., description="Settings of steps that this execution alone has: `{node id: {setting: value}}`."
+    )
+    breakpoints: list[str] = Field(..., description="Ids of steps before which it stops.")
     trigger: str
     status: str = Field(..., description="pending, running, paused, completed, failed or cancelled.")
     intent: str | None = Field(..., description="What was asked of it and is under way: pause or cancel.")
@@ -240,9 +254,14 @@ class Decision(Schema):
 
 
 class ReviewOut(Schema):
-    """A gate that waits, or has waited, for a person."""
+    """A question that waits, or has waited, for a person."""
 
     id: str
+    kind: str = Field(
+        ...,
+        description="gate (a review step), effect (a step asks whether it sends again what may have got through) or "
+        "budget (the run itself asks whether it may spend more).",
+    )
     status: str = Field(..., description="open, held (the run failed elsewhere), decided or cancelled.")
     title: str
     instructions: str
@@ -250,7 +269,7 @@ class ReviewOut(Schema):
     workflow_name: str
     execution_id: str
     execution_number: int
-    node_id: str
+    node_id: str | None = Field(..., description="The step that asks; null where the run itself does.")
     scope: str
     round: int
     content: Any = Field(..., description="The value under review.")

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 from runs.engine.graph import Graph
-from runs.engine.scopes import item_of
+from runs.engine.scopes import Place, item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, Wait
 from workflows.lib.jsontypes import JSONObject
 
 
 def waiting_for(
-    graph: Graph, state: RunState, *, who: dict[str, str], tries: dict[str, int], paused_by: str = ""
+    graph: Graph,
+    state: RunState,
+    *,
+    who: dict[str, str],
+    tries: dict[str, int],
+    paused_by: str = "",
+    doubts: Collection[Place] = (),
+    over_budget: tuple[str, str] | None = None,
 ) -> list[JSONObject]:
     """The list that `Run.waiting_for` keeps: `{kind, step, step_key, who, until, sentence}`, times ISO in UTC.
 
-    `who` says for a step's key who may decide its gate, `tries` how many tries its policy allows.
+    `who` says for a step's key who may decide its gate, `tries` how many tries its policy allows. `doubts` are places
+    that ask whether they send again; `over_budget` says (who may allow more, what is spent) of a run held by its budget.
     """
     found: list[JSONObject] = []
-    if state.intent is Intent.PAUSE:
+    if over_budget is not None:
+        name, spent = over_budget
+        found.append(
+            _fact("budget", None, None, name, f"Waiting for {name} to allow more: {spent} are spent.")
+        )
+    elif state.intent is Intent.PAUSE:
         by = f" by {paused_by}" if paused_by else ""
         found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))
     for step in sorted(state.waiting(), key=lambda s: graph.order.get(s.key, 0)):
@@ -27,6 +41,12 @@ def waiting_for(
         match step.wait:
             case Wait.REVIEW:
                 name = who.get(step.key) or "a reviewer"
+                if step.place in doubts:
+                    said = (
+                        f"Waiting for {name} to say whether “{label}” sends again what may have got through."
+                    )
+                    found.append(_fact("review", step, label, name, said))
+                    continue
                 found.append(_fact("review", step, label, name, f"Waiting for {name} to decide “{label}”."))
             case Wait.CHILD:
                 found.append(_fact("child", step, label, "", f"“{label}” waits for the run that it started."))

@@ -2,6 +2,7 @@
 
 from runs.models.delivery import Delivery
 from runs.models.figures import StoredFigures
+from runs.models.firing import Firing
 from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
@@ -12,6 +13,7 @@ __all__ = [
     "Delivery",
     "EarlyDecision",
     "Event",
+    "Firing",
     "IdempotencyKey",
     "Item",
     "Mail",

@@ -18,7 +18,7 @@ class Delivery(models.Model):
 
     `copy` is what was sent as a person may read it, `receipt` what the other side said, `error` why the last try
     brought none. `unknown` until there is a receipt: a crash leaves it so. `asked_at`: when the step stopped to let
-    a person decide. The rows of test runs are the outbox.
+    a person decide, `resend`: they have said “send again”, which holds for one try. The rows of test runs are the outbox.
     """
 
     class Status(models.TextChoices):
@@ -41,6 +41,7 @@ class Delivery(models.Model):
     error = models.JSONField(null=True, blank=True)
     tries = models.PositiveIntegerField(default=1)
     asked_at = models.DateTimeField(null=True, blank=True)
+    resend = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
     tried_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)

@@ -43,11 +43,17 @@ class Mail(models.Model):
 
 
 class Review(models.Model):
-    """A gate that waits, or has waited, for a person. Decided once, by one conditional UPDATE from `open`.
+    """A question that waits, or has waited, for a person. Decided once, by one conditional UPDATE from `open`.
 
-    `content` is the value under review as the step gave it; `edited` the person's version of it (NULL: unchanged).
+    `kind` says who asks: a review step (`gate`), a step that may have sent something already (`effect`, about
+    `delivery`), or the run itself, whose budget is spent (`budget`, without a step). `content` is the value under review as the step gave it; `edited` the person's version of it (NULL: unchanged).
     `held`: the run failed elsewhere, so the gate is out of the inbox until a retry.
     """
+
+    class Kind(models.TextChoices):
+        GATE = "gate", "Review"
+        EFFECT = "effect", "Send again?"
+        BUDGET = "budget", "Budget"
 
     class Status(models.TextChoices):
         OPEN = "open", "Waiting"
@@ -58,7 +64,13 @@ class Review(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="reviews")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="reviews")
-    step_run = models.OneToOneField(StepRun, on_delete=models.CASCADE, related_name="review")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.GATE)
+    step_run = models.ForeignKey(
+        StepRun, on_delete=models.CASCADE, null=True, blank=True, related_name="reviews"
+    )
+    delivery = models.ForeignKey(
+        "runs.Delivery", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+")
     status = models.CharField(max_length=16, choices=Status, default=Status.OPEN)
     title = models.CharField(max_length=255)
@@ -80,6 +92,9 @@ class Review(models.Model):
     comment = models.TextField(blank=True)
     edited = models.JSONField(null=True, blank=True)
     field_values = models.JSONField(default=dict, blank=True)
+    back_to = models.CharField(
+        max_length=64, blank=True, help_text="The step that was asked to be done again."
+    )
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -92,6 +107,18 @@ class Review(models.Model):
     class Meta:
         ordering: ClassVar = ["created_at"]
         indexes: ClassVar = [models.Index(fields=["tenant", "status", "created_at"], name="review_inbox")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=models.Q(kind="budget") | models.Q(step_run__isnull=False),
+                name="review_of_a_step_names_it",
+            ),
+            # Whatever two drivers believe: a run asks for one budget at a time.
+            models.UniqueConstraint(
+                fields=["run"],
+                condition=models.Q(kind="budget", status="open"),
+                name="one_open_budget_question",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title

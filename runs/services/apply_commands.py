@@ -33,10 +33,13 @@ from runs.services.apply_children import ChildrenApplier
 from runs.services.apply_gates import GatesApplier, closes_gate
 from runs.services.apply_items import ItemsApplier
 from runs.services.child_runs import cancel_children, tell_parent
+from runs.services.effect_questions import EffectQuestion
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun
+from runs.services.tell_events import tell_event, tell_of_the_end
 from runs.services.transition import Transition
 from runs.services.values import BadValue, checked_output, error_json, stored
+from workflows.definition.declared import output_problem
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.definition.types import leaves_by
@@ -96,7 +99,10 @@ class Applier:
             except BadValue as bad:
                 error = bad.info
             else:
-                self._close_attempt(task, AttemptStatus.SUCCEEDED, result.ended_at, usage)
+                asks = isinstance(result.outcome, EffectQuestion)
+                status = AttemptStatus.FAILED if asks else AttemptStatus.SUCCEEDED
+                why = error if asks else None
+                self._close_attempt(task, status, result.ended_at, usage, why, counted=not asks)
                 return
         assert error is not None
         self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
@@ -115,7 +121,10 @@ class Applier:
                     usage=usage,
                     variables=outcome.variables,
                     notes=outcome.notes,
+                    pinned=task.pinned,
                 )
+                for number, emit in enumerate(outcome.emits):
+                    tell_event(self.t, self.run, task, number, emit, self.now)
             case EndRun():
                 self.complete(
                     step, outcome.output, None, ended_at, usage=usage, notes=outcome.reason, ends_run=True
@@ -126,6 +135,8 @@ class Applier:
                 self.event(EventType.PROGRESS, step, {"waitingUntil": outcome.at.isoformat()})
             case ReviewRequest():
                 self.gates.open(step, outcome, usage)
+            case EffectQuestion():
+                self.gates.ask_effect(step, outcome, usage)
             case OpenItems():
                 self.items.open(step, outcome)
             case StartChild():
@@ -145,9 +156,14 @@ class Applier:
         notes: str = "",
         ends_run: bool = False,
         extra: dict[str, Any] | None = None,
+        pinned: bool = False,
     ) -> None:
         output, size = checked_output(value)
         definition = self.graph.step(step.key)
+        if definition.outputs and (wrong := output_problem(definition, output)) is not None:
+            # A model may do better when it is asked again.
+            again = self.loaded.prepared.type_of(definition).uses_model(definition.config)
+            raise BadValue(wrong.message, wrong.code, field=wrong.field, fix=wrong.fix, retryable=again)
         port = port or self.graph.main_port(step.key)
         kept, blob = stored(self.run, output, size)
         before_variables = dict(self.loaded.variables)
@@ -192,6 +208,8 @@ class Applier:
             values["notes"] = notes[:255]
         if ends_run:
             values["ends_run"] = True
+        if pinned:
+            values["pinned"] = True
         if variables:
             values["variables"] = variables
             self.t.variables_of.append(step.row)
@@ -209,6 +227,7 @@ class Applier:
                 },
                 "costEstimate": str(usage.get("cost", _ZERO)),
                 "port": port,
+                **({"pinned": True} if pinned else {}),
             },
         )
 
@@ -383,9 +402,12 @@ class Applier:
         ended_at: datetime,
         usage: JSONObject,
         error: ErrorInfo | None = None,
+        *,
+        counted: bool = True,
     ) -> None:
         values: dict[str, Any] = {
             "status": status,
+            "counted": counted,
             "ended_at": ended_at,
             "calls": task.calls,
             "hops": task.hops,
@@ -398,7 +420,11 @@ class Applier:
             values["text"] = task.writer.text
         if task.calls:
             provider, _, model = str(task.calls[-1].get("model", "")).partition(":")
-            values |= {"provider": str(task.calls[-1].get("provider") or provider)[:32], "model": model[:120]}
+            values |= {
+                "provider": str(task.calls[-1].get("provider") or provider)[:32],
+                "model": model[:120],
+                "prompt": next((str(call["prompt"])[:120] for call in task.calls if call.get("prompt")), ""),
+            }
         if task.attempt_id is not None:
             self.t.attempt_updates.append((task.attempt_id, values))
         elif error is not None:
@@ -542,8 +568,8 @@ class Applier:
         """Open a try: the step's row and, where something outside may be called, an attempt row."""
         place = command.place
         definition = self.graph.step(place.key)
-        type_ = self.loaded.prepared.type_of(definition)
-        kind = type_.kind(definition.config)
+        pinned = self.loaded.takes_pinned(definition)
+        kind = ExecutionKind.INLINE if pinned else self.loaded.prepared.kind_of(definition)
         step = self.state.get(*place)
         inputs = command.inputs or self.loaded.inputs.get(place, ())
         has_row = step is not None and step.row is not None
@@ -602,6 +628,7 @@ class Applier:
             attempt_id=attempt_id,
             kind=kind,
             started_at=self.now,
+            pinned=pinned,
         )
 
     def _restore_inputs(self, place: Place, before: tuple[str, ...] | None) -> None:
@@ -680,6 +707,8 @@ class Applier:
     def _finish(self, command: FinishRun) -> None:
         run = self.t.run
         self.t.finishes = True
+        if self.loaded.over_budget is not None:
+            self.t.writes.append(self.gates.withdraw_budget)
         run |= {"status": command.status, "completed_at": self.now, "waiting_for": [], "wake_at": None}
         match command.status:
             case RunStatus.COMPLETED:
@@ -700,6 +729,8 @@ class Applier:
                 self.event(EventType.RUN_FAILED, None, run["error"])
                 self.children.answer_failure(run["error"])
         self.event(EventType.DONE, None, {"status": str(command.status)})
+        status, error = command.status, run.get("error")
+        self.t.writes.append(lambda: tell_of_the_end(self.run, status, error))
         self.t.writes.append(lambda: tell_parent(self.run))
 
     def _why_failed(self, command: FinishRun) -> JSONObject:
@@ -760,6 +791,8 @@ class Applier:
             who=self.loaded.who,
             tries=self.loaded.tries,
             paused_by=self.run.intent_by,
+            doubts=self.loaded.doubts,
+            over_budget=self.loaded.over_budget,
         )
 
     def _max_attempts(self, definition: StepDef) -> int:

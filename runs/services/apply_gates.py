@@ -7,15 +7,17 @@ from uuid import UUID
 
 from runs.engine.commands import DecideByDefault
 from runs.engine.state import StepState
-from runs.engine.statuses import EventType, Wait
-from runs.models import EarlyDecision, Mail, Review
-from runs.services.eligibility import why_not_eligible
-from runs.services.loaded_run import reviewers_in_words
+from runs.engine.statuses import EventType, StepStatus, Wait
+from runs.models import Delivery, EarlyDecision, Mail, Review
+from runs.services import budget
+from runs.services.effect_questions import SEND_AGAIN, EffectQuestion
+from runs.services.eligibility import reviewers_in_words, why_not_eligible
 from runs.services.values import BadValue, checked_output, error_json
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
 from workflows.steps.base import ReviewRequest
+from workflows.steps.review import APPROVE
 
 if TYPE_CHECKING:
     from runs.services.apply_commands import Applier
@@ -39,36 +41,7 @@ class GatesApplier:
 
     def open(self, step: StepState, asked: ReviewRequest, usage: JSONObject) -> None:
         """A gate opens; a decision that came early and may be taken decides it in the same transition."""
-        content, _ = checked_output(asked.content)
-        review_id = new_id()
-        values = {
-            "id": review_id,
-            "tenant_id": self.run.tenant_id,
-            "run_id": self.run.pk,
-            "step_run_id": step.row,
-            "workflow_id": self.run.workflow_id,
-            "status": Review.Status.OPEN,
-            "title": asked.title[:255],
-            "instructions": asked.instructions,
-            "content": content,
-            "editable": asked.editable,
-            "assignees": list(asked.assignees),
-            "quorum": asked.quorum,
-            "bar_starter": asked.bar_starter,
-            "fields": list(asked.fields),
-            "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
-            "due_at": asked.due_at,
-            "default_decision": asked.default_decision or "",
-            "created_at": self.now,
-        }
-        self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
-        # Only a gate that can decide itself is a timer; else its date is for people.
-        self.applier.wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
-        self.applier.event(
-            EventType.REVIEW_REQUESTED,
-            step,
-            {"reviewId": str(review_id), "title": asked.title, "assignees": list(asked.assignees)},
-        )
+        values = self._asked(step, asked, usage)
         early = EarlyDecision.objects.filter(
             run_id=self.run.pk, step_key=step.key, scope=step.scope, round=step.round
         ).first()
@@ -94,6 +67,96 @@ class GatesApplier:
                 self._decided(waiting, Review(**values))
         self.t.review_inserts.append(values)
 
+    def ask_effect(self, step: StepState, question: EffectQuestion, usage: JSONObject) -> None:
+        """A step that may have sent something asks whether it goes out again."""
+        values = self._asked(step, question.asked, usage)
+        values |= {"kind": Review.Kind.EFFECT, "delivery_id": question.delivery}
+        self.t.review_inserts.append(values)
+        self.loaded.doubts.add(step.place)
+
+    def _asked(self, step: StepState, asked: ReviewRequest, usage: JSONObject) -> dict[str, Any]:
+        """The row of a question that a step asks, which waits from now on; not yet in the transition."""
+        content, _ = checked_output(asked.content)
+        values = {
+            "id": new_id(),
+            "tenant_id": self.run.tenant_id,
+            "run_id": self.run.pk,
+            "kind": Review.Kind.GATE,
+            "step_run_id": step.row,
+            "workflow_id": self.run.workflow_id,
+            "status": Review.Status.OPEN,
+            "title": asked.title[:255],
+            "instructions": asked.instructions,
+            "content": content,
+            "editable": asked.editable,
+            "assignees": list(asked.assignees),
+            "quorum": asked.quorum,
+            "bar_starter": asked.bar_starter,
+            "fields": list(asked.fields),
+            "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
+            "due_at": asked.due_at,
+            "default_decision": asked.default_decision or "",
+            "created_at": self.now,
+        }
+        self.loaded.doubts.discard(step.place)
+        self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
+        # Only a gate that can decide itself is a timer; else its date is for people.
+        self.applier.wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
+        self.applier.event(
+            EventType.REVIEW_REQUESTED,
+            step,
+            {"reviewId": str(values["id"]), "title": asked.title, "assignees": list(asked.assignees)},
+        )
+        return values
+
+    def _effect_decided(self, step: StepState, review: Review) -> None:
+        """Send again or not: the ledger is told, and the step is made again under its number, where it reads that."""
+        self._tell(step, review)
+        self.t.put(self.state, step.but(status=StepStatus.QUEUED, wait=Wait.NONE, due_at=None))
+        self.t.step_updates.append(
+            (step.row, {"status": StepStatus.QUEUED, "wait": Wait.NONE, "due_at": None})
+        )
+        delivery, now = review.delivery_id, self.now
+
+        def answer() -> None:
+            row = Delivery.objects.filter(pk__in=[delivery] if delivery else [])
+            if review.decision == SEND_AGAIN:
+                row.update(resend=True)
+            else:
+                row.update(status=Delivery.Status.SKIPPED, settled_at=now)
+
+        self.t.writes.append(answer)
+
+    def _budget_decided(self, review: Review) -> None:
+        """A person allows the stated sum on top of everything spent by now, or ends the run with that reason."""
+        self._tell(None, review)
+        before = self.loaded.over_budget
+        self.loaded.over_budget = None
+        self.t.remember(lambda: setattr(self.loaded, "over_budget", before))
+        if review.decision == APPROVE:
+            budget.allow_more(self.loaded, self.t, review.content, self.now)
+        else:
+            budget.end_for_good(self.loaded, self.t, review.content, review.decided_by_label, self.now)
+
+    def withdraw_budget(self) -> None:
+        """The run ends: nobody is asked about its budget any more."""
+        Review.objects.filter(run_id=self.run.pk, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).update(
+            status=Review.Status.CANCELLED
+        )
+
+    def _tell(self, step: StepState | None, review: Review) -> None:
+        self.applier.event(
+            EventType.REVIEW_DECIDED,
+            step,
+            {
+                "reviewId": str(review.pk),
+                "decision": review.decision,
+                "by": review.decided_by_label,
+                "comment": review.comment,
+                "edited": review.edited is not None,
+            },
+        )
+
     def _decided(self, step: StepState, review: Review) -> None:
         """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere."""
         button = next((b for b in review.buttons if b["decision"] == review.decision), None)
@@ -107,17 +170,7 @@ class GatesApplier:
             "original": review.content.get("content"),
             "decided_by": review.decided_by_label,
         }
-        self.applier.event(
-            EventType.REVIEW_DECIDED,
-            step,
-            {
-                "reviewId": str(review.pk),
-                "decision": review.decision,
-                "by": review.decided_by_label,
-                "comment": review.comment,
-                "edited": review.edited is not None,
-            },
-        )
+        self._tell(step, review)
         wired = any(edge.port == port for edge in self.graph.outgoing(step.key))
         decided_at = review.decided_at or self.now
         if port != self.graph.main_port(step.key) and not wired:
@@ -150,9 +203,15 @@ class GatesApplier:
         review_id = letter.payload.get("review")
         if review_id is not None:
             review = Review.objects.select_related("step_run").get(pk=review_id, run_id=self.run.pk)
+            if review.step_run is None:
+                self._budget_decided(review)
+                return
             step = self.state.get(review.step_run.step_key, review.step_run.scope)
             if step is not None and step.row == review.step_run_id and step.wait is Wait.REVIEW:
-                self._decided(step, review)
+                if review.kind == Review.Kind.EFFECT:
+                    self._effect_decided(step, review)
+                else:
+                    self._decided(step, review)
             return
         # An early decision whose gate opened while the letter was on its way.
         early = EarlyDecision.objects.filter(pk=letter.payload.get("early"), run_id=self.run.pk).first()

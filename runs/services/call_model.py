@@ -21,7 +21,7 @@ from workflows.providers.models import is_default, resolve_model
 from workflows.services.provider_accounts import accounts_of
 from workflows.services.provider_gates import the_gates
 from workflows.steps.base import StepType
-from workflows.steps.fields import FallbackField, config_fields
+from workflows.steps.fields import config_fields, fallback_of
 
 if TYPE_CHECKING:
     from runs.models import Run
@@ -49,10 +49,7 @@ def route_of(run: Run, step: StepDef, type_: StepType, settings: JSONObject) -> 
     One query, at most every few seconds.
     """
     accounts = accounts_of(run.tenant_id)
-    own = config_fields(type_.ConfigForm).get("fallback")
-    chain = (step.config.get("fallback") if isinstance(own, FallbackField) else None) or settings.get(
-        "fallback"
-    )
+    chain = fallback_of(config_fields(type_.ConfigForm), step.config) or settings.get("fallback")
     default = settings.get("default_model")
     return Route(
         default_model=(None if is_default(default) else default)
@@ -169,6 +166,7 @@ def _sent(request: ChatRequest, candidate: Candidate, started_at: datetime) -> J
         "model": str(candidate.ref),
         "account": candidate.account.name if candidate.account is not None else "",
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        **request.facts,
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
         "response_schema": request.response_schema,

@@ -40,13 +40,14 @@ def resume_run(*, run: Run, actor: Actor) -> Run:
     actor.require(Permission.CONTROL_RUNS)
     if run.status == RunStatus.FAILED:
         return retry_run(run=run, actor=actor)
-    if _set_intent(run, actor, Intent.NONE, replaces=(Intent.PAUSE,)):
+    budget = Review.objects.filter(run=run, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
+    if budget is None and _set_intent(run, actor, Intent.NONE, replaces=(Intent.PAUSE,)):
         return run
     run.refresh_from_db()
     if run.is_over or run.intent == Intent.CANCEL:
         raise Conflict(f"{run} cannot go on: {_state_in_words(run)}.")
-    gate = Review.objects.filter(run=run, status=Review.Status.OPEN).first()
-    if run.status == RunStatus.PAUSED and gate is not None:
+    gate = budget or Review.objects.filter(run=run, status=Review.Status.OPEN).first()
+    if gate is not None and (run.status == RunStatus.PAUSED or budget is not None):
         raise Conflict(
             f"{run} waits for a decision at “{gate.title}”. Decide it at /api/reviews/{gate.pk}/decide.",
             code="at_gate",

@@ -15,6 +15,7 @@ from runs.services.values import BadValue, checked_output
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
 from workflows.lib.jsontypes import JSONObject
+from workflows.services.events import tell
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -61,7 +62,12 @@ def decide_review(
         open_run = Run.objects.filter(
             pk=run.pk, status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED]
         )
-        changed = open_run.exclude(intent=Intent.CANCEL).update(mail_seq=F("mail_seq") + 1, wake_at=utc_now())
+        # Who allows more than the budget lets the run go on with the same deed.
+        goes_on = review.kind == Review.Kind.BUDGET and decision == APPROVE
+        intent = {"intent": Intent.NONE, "intent_by": actor.label[:200]} if goes_on else {}
+        changed = open_run.exclude(intent=Intent.CANCEL).update(
+            mail_seq=F("mail_seq") + 1, wake_at=utc_now(), **intent
+        )
         won = changed and Review.objects.filter(pk=review.pk, status=Review.Status.OPEN).update(**decided)
         if not won:
             # Nothing may be written for a decision that came too late, the count of mail neither.
@@ -79,7 +85,25 @@ def decide_review(
                 actor,
                 "decided",
                 review,
-                after={"decision": decision, "comment": comment, "edited": edited is not None},
+                after={
+                    "decision": decision,
+                    "comment": comment,
+                    "edited": edited is not None,
+                    **({"allowed_usd": review.content["more"]} if goes_on else {}),
+                },
+            )
+            tell(
+                run.tenant_id,
+                "review.decided",
+                {
+                    "review": {"id": str(review.pk), "kind": review.kind, "title": review.title},
+                    "run": {"id": str(run.pk), "number": run.number},
+                    "decision": decision,
+                    "by": actor.label,
+                },
+                key=f"review:{review.pk}",
+                run=run.pk,
+                depth=run.depth + 1,
             )
             doorbell.ring(run.pk)
     review.refresh_from_db()
@@ -106,12 +130,9 @@ def decide_early(
     Eligibility is checked when the gate opens. Raises NotFound (no such gate in the run's version), Conflict.
     """
     actor.require(Permission.REVIEW)
-    definition = prepared(run.version_id, run.version.content_hash).definition
-    if step_key not in definition.by_key or definition.step(step_key).type != "review":
-        raise NotFound(f"The version of this run has no review “{step_key}”.")
     gate = Review.objects.filter(
         run=run, tenant_id=run.tenant_id, step_run__step_key=step_key, step_run__scope=scope
-    ).order_by("-step_run__round")
+    ).order_by("-step_run__round", "-created_at")
     found = gate.first()
     if found is not None and found.status == Review.Status.OPEN:
         return decide_review(
@@ -123,6 +144,10 @@ def decide_early(
             output=output,
             fields=fields,
         )
+    # Ahead of time only a step that is sure to ask can be decided.
+    definition = prepared(run.version_id, run.version.content_hash).definition
+    if step_key not in definition.by_key or definition.step(step_key).type != "review":
+        raise NotFound(f"The version of this run has no review “{step_key}”.")
     if run.is_over or run.intent == Intent.CANCEL:
         raise Conflict(f"{run} is {run.status}, so nothing can be decided in it any more.")
     newest = StepRun.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()

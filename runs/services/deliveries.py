@@ -17,6 +17,7 @@ from django.core.mail import BadHeaderError, EmailMultiAlternatives, get_connect
 from django.db import IntegrityError, close_old_connections, transaction
 
 from runs.models import Delivery
+from runs.services.effect_questions import ask_about
 from runs.services.values import error_info, error_json
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Fault
@@ -42,7 +43,7 @@ class Ledger:
         self._acts = 0
 
     async def deliver(self, effect: Effect, act: Act) -> Receipt:
-        """See StepContext. Raises StepError `unknown_effect` where a person is to decide first."""
+        """See StepContext. Raises AskEffect where a person is to decide first."""
         key = self._key if self._acts == 0 else f"{self._key}:{self._acts}"
         self._acts += 1
         delivery, known = await _in_thread(lambda: begin(self._work, key, effect))
@@ -108,7 +109,7 @@ def begin(work: Work, key: str, effect: Effect) -> tuple[Delivery, Receipt | Non
             fresh.save(force_insert=True)
     except IntegrityError:
         found = Delivery.objects.get(run_id=work.run_id, key=key)
-        return found, _known(found, effect)
+        return found, _known(found, work, effect)
     if to_outbox:
         return fresh, Receipt(DeliveryStatus.OUTBOX, _outbox_detail(effect))
     return fresh, _of_earlier_round(fresh, work, effect)
@@ -118,29 +119,34 @@ def _of_earlier_round(fresh: Delivery, work: Work, effect: Effect) -> Receipt | 
     """A new round has a new key: what the same step sent, or may have sent, in an earlier one is asked about (07 §4)."""
     if work.task.round == 0 or effect.on_unknown is OnUnknown.REPEAT:
         return None
-    earlier = (
+    earlier = _earlier(work, effect)
+    if earlier is None:
+        return None
+    if effect.on_unknown is OnUnknown.SKIP:
+        _change(fresh, status=Delivery.Status.SKIPPED, settled_at=utc_now())
+        return Receipt(DeliveryStatus.SKIPPED)
+    _change(fresh, status=Delivery.Status.FAILED, asked_at=utc_now())
+    raise ask_about(fresh, earlier, effect)
+
+
+def _earlier(work: Work, effect: Effect) -> Delivery | None:
+    """What the same step has sent, or may have sent, in the newest earlier round that did so."""
+    done = (Delivery.Status.SENT, Delivery.Status.UNKNOWN, Delivery.Status.SKIPPED)
+    return (
         Delivery.objects.filter(
             run_id=work.run_id,
             step_run__step_key=work.task.place.key,
             step_run__scope=work.task.place.scope,
             step_run__round__lt=work.task.round,
             kind=effect.kind,
+            status__in=done,
         )
         .order_by("-step_run__round")
         .first()
     )
-    done = (Delivery.Status.SENT, Delivery.Status.UNKNOWN, Delivery.Status.SKIPPED)
-    # Who retries a step that has stopped to ask, has answered.
-    if earlier is None or earlier.asked_at is not None or earlier.status not in done:
-        return None
-    if effect.on_unknown is OnUnknown.SKIP:
-        _change(fresh, status=Delivery.Status.SKIPPED, settled_at=utc_now())
-        return Receipt(DeliveryStatus.SKIPPED)
-    _change(fresh, status=Delivery.Status.FAILED, asked_at=utc_now())
-    raise _ask(earlier)
 
 
-def _known(found: Delivery, effect: Effect) -> Receipt | None:
+def _known(found: Delivery, work: Work, effect: Effect) -> Receipt | None:
     """What an earlier try has left: a receipt, or None when the act is to be made (again)."""
     if found.status == Delivery.Status.OUTBOX:
         return Receipt(DeliveryStatus.OUTBOX, _outbox_detail(effect), again=True)
@@ -153,10 +159,11 @@ def _known(found: Delivery, effect: Effect) -> Receipt | None:
     if unsure and effect.on_unknown is OnUnknown.SKIP:
         _change(found, status=Delivery.Status.SKIPPED, settled_at=utc_now())
         return Receipt(DeliveryStatus.SKIPPED)
-    if unsure and effect.on_unknown is OnUnknown.ASK and found.asked_at is None:
-        _change(found, asked_at=utc_now())
-        raise _ask(found)
-    # A person has retried, or the policy says repeat: the same key goes out once more.
+    if effect.on_unknown is OnUnknown.ASK and not found.resend and (unsure or found.asked_at is not None):
+        # Asked already and not answered: the worker stopped before the question stood.
+        _change(found, asked_at=found.asked_at or utc_now())
+        raise ask_about(found, found if unsure else _earlier(work, effect) or found, effect)
+    # A person has said so, the policy says repeat, or surely nothing was sent: the same key goes out once more.
     _change(
         found,
         status=Delivery.Status.UNKNOWN,
@@ -165,30 +172,9 @@ def _known(found: Delivery, effect: Effect) -> Receipt | None:
         tries=found.tries + 1,
         tried_at=utc_now(),
         asked_at=None,
+        resend=False,
     )
     return None
-
-
-def _ask(found: Delivery) -> StepError:
-    """What the person who decides is told."""
-    what, when = (
-        f"{_WORDS.get(found.kind, found.kind)} to {found.target}",
-        f"{found.tried_at:%d %b at %H:%M} UTC",
-    )
-    sent = found.status == Delivery.Status.SENT
-    return StepError(
-        f"The {what} went out on {when} already. It was not sent again."
-        if sent
-        else f"Whether the {what} went out on {when} is not known: that try broke off. It was not sent again.",
-        code="unknown_effect",
-        fault=Fault.OUTSIDE,
-        fix="Retry the run to send it again."
-        if sent
-        else "Ask the receiver. Retrying the run sends it again.",
-    )
-
-
-_WORDS = {"email": "mail", "webhook": "webhook", "http": "request"}
 
 
 def _outbox_detail(effect: Effect) -> JSONObject:

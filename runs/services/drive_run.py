@@ -39,7 +39,7 @@ from runs.services import budget, rows
 from runs.services.apply_commands import Applier
 from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
-from runs.services.execute_step import Result, Task, Work, run_inline, start
+from runs.services.execute_step import Result, Task, Work, run_inline, start, take_pinned
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
 from workflows.lib.clock import utc_now
@@ -386,7 +386,7 @@ class Driver:
             t.remember(lambda: setattr(self.state, "deadline", before))
 
     def _was_held_by_person(self) -> bool:
-        held = any(entry.get("kind") == "pause" for entry in self.run.waiting_for)
+        held = any(entry.get("kind") in ("pause", "budget") for entry in self.run.waiting_for)
         return held and self.state.status is RunStatus.PAUSED
 
     def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
@@ -397,7 +397,9 @@ class Driver:
         closed = self._must_yield()
         for command in starts:
             step = self.loaded.graph.step(command.place.key)
-            inline = self.loaded.prepared.type_of(step).kind(step.config) is ExecutionKind.INLINE
+            inline = self.loaded.prepared.kind_of(step) is ExecutionKind.INLINE or self.loaded.takes_pinned(
+                step
+            )
             full = not inline and len(self.tasks) + len(opened) >= MAX_IN_FLIGHT
             if closed or full:
                 self.held_back.add(command.place)
@@ -434,13 +436,17 @@ class Driver:
             model_override=self.run.model_override,
             route=route_of(self.run, step, type_, settings) if task.kind is ExecutionKind.ASYNC else None,
             tenant_id=self.run.tenant_id,
+            library=self.loaded.prepared.library,
+            pinned_port=self.loaded.graph.main_port(key),
         )
 
     def _do(self, works: list[Work]) -> list[Result]:
         """Do what was started; the results of what is done at once."""
         results: list[Result] = []
         for work in works:
-            if work.task.kind is ExecutionKind.INLINE:
+            if work.task.pinned:
+                results.append(take_pinned(work))
+            elif work.task.kind is ExecutionKind.INLINE:
                 results.append(run_inline(work))
             else:
                 start(work, self.inbox.put)
@@ -720,6 +726,8 @@ class Driver:
         explained = apply.explain()
         if rest.status is RunStatus.PAUSED and self.state.status is not RunStatus.PAUSED and not again:
             reason = "person" if rest.paused_by_person else "review"
+            if self.loaded.over_budget is not None:
+                reason = "budget"
             t.event(
                 EventType.PAUSED,
                 now,

@@ -26,3 +26,13 @@ def why_not_eligible(gate: Mapping[str, Any], run: Run, person: User | None, rol
     if f"user:{email}" in assignees or f"role:{role}" in assignees:
         return None
     return f"This review is for {', '.join(entry.partition(':')[2] for entry in assignees)}."
+
+
+def reviewers_in_words(assignees: list[str]) -> str:
+    """Who may decide a gate, in words: `user:ana@x.org` and `role:admin` become "ana@x.org or any admin"."""
+    names = [
+        entry.partition(":")[2] if entry.startswith("user:") else f"any {entry.partition(':')[2]}"
+        for entry in assignees
+        if ":" in entry
+    ]
+    return " or ".join(names) if names else "a reviewer"

@@ -6,41 +6,45 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import connections
 
 from runs.engine.scopes import Place
 from runs.progress import TextWriter, open_text
 from runs.services.call_model import Route, call_model
 from runs.services.deliveries import Ledger
+from runs.services.effect_questions import AskEffect, EffectQuestion
 from runs.services.values import error_info
-from workflows.definition.graph import StepDef
+from workflows.definition.declared import input_problem
+from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault, StepwellError
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.base import ChatAnswer, ChatRequest
 from workflows.providers.chat import chat
-from workflows.steps.base import ExecutionKind, Outcome, RunFacts, StepContext, StepType
+from workflows.steps.base import Completed, ExecutionKind, Outcome, RunFacts, StepContext, StepError, StepType
 
 log = logging.getLogger(__name__)
 
-CPU_THREADS = 4
+# Tries that work in a thread at one time, in one process.
+CPU_THREADS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one try came to: an outcome, or an error. `ended_at` is when the work itself was done."""
+    """What one try came to: an outcome, a question to a person, or an error. `ended_at` is when the work was done."""
 
     task: Task
-    outcome: Outcome | None
+    outcome: Outcome | EffectQuestion | None
     error: ErrorInfo | None
     ended_at: datetime
 
@@ -66,6 +70,14 @@ class Task:
     # Its result has been written.
     settled: bool = False
     saved_text: int = 0
+    # A test run takes the pinned output: nothing is done.
+    pinned: bool = False
+    # Taken by whoever delivers the one result: the work itself, or its time limit.
+    _told: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def may_tell(self) -> bool:
+        """Whether nobody has delivered a result of this try yet; true once."""
+        return self._told.acquire(blocking=False)
 
     def cancel(self) -> None:
         """Stop the work: closes connections of an asynchronous try; a thread's result will be dropped."""
@@ -93,21 +105,31 @@ class Work:
     model_override: str = ""
     tenant_id: UUID | None = None
     route: Route | None = None
+    library: Library = field(default_factory=Library)
+    # The way out that a pinned output takes.
+    pinned_port: str = DEFAULT_PORT
+
+
+def take_pinned(work: Work) -> Result:
+    """The pinned output in place of the work, on the step's main way out."""
+    port = work.pinned_port
+    return _done(work, Completed(work.step.pinned or {}, port=port, notes="Pinned output, not run"))
 
 
 def run_inline(work: Work) -> Result:
-    """Do the work here and now."""
-    try:
-        return _done(work, work.type.execute(_context(work)))
-    except Exception as error:
-        return _failed(work, error)
+    """Do the work here and now. Too slow is found out afterwards: its result is dropped."""
+    began = time.monotonic()
+    result = _run(work)
+    return _too_late(work) if time.monotonic() - began > work.timeout_s else result
 
 
 def start(work: Work, deliver: Callable[[Result], None]) -> None:
-    """Start a try on the loop or in a thread; `deliver` gets its result from there, unless it was cancelled."""
+    """Start a try on the loop or in a thread; `deliver` gets its one result from there, unless it was cancelled."""
     task = work.task
 
     def finish(result: Result) -> None:
+        if not task.may_tell():
+            return
         if task.writer is not None:
             task.writer.close()
         if not task.cancelled:
@@ -116,31 +138,42 @@ def start(work: Work, deliver: Callable[[Result], None]) -> None:
     if task.kind is ExecutionKind.ASYNC:
         task.future = asyncio.run_coroutine_threadsafe(_run_async(work, finish), event_loop())
     else:
-        task.future = _pool().submit(_run_in_thread, work, finish)
+        _threads.submit(ThreadJob(work, finish))
 
 
-def _run_in_thread(work: Work, finish: Callable[[Result], None]) -> None:
+def _run(work: Work) -> Result:
     try:
-        finish(run_inline(work))
-    finally:
-        close_old_connections()
+        _check_inputs(work)
+        return _done(work, work.type.execute(_context(work)))
+    except Exception as error:
+        return _failed(work, error)
+
+
+def _check_inputs(work: Work) -> None:
+    """Raises StepError when what the step declares to need is not there."""
+    if work.step.inputs and (wrong := input_problem(work.step, work.scope.inputs)) is not None:
+        raise StepError(wrong.message, code=wrong.code, field=wrong.field, fix=wrong.fix)
+
+
+def _too_late(work: Work) -> Result:
+    error = ErrorInfo(
+        "timeout",
+        f"The step took longer than {work.timeout_s:g} s, its time limit.",
+        retryable=True,
+        fault=Fault.OUTSIDE,
+        fix="Raise the step's time limit.",
+    )
+    return Result(work.task, None, error, utc_now())
 
 
 async def _run_async(work: Work, finish: Callable[[Result], None]) -> None:
     try:
+        _check_inputs(work)
         async with asyncio.timeout(work.timeout_s):
             outcome = await work.type.execute_async(_context(work))
         result = _done(work, outcome)
     except TimeoutError:
-        message = f"The step took longer than {work.timeout_s:g} s, its time limit."
-        result = Result(
-            work.task,
-            None,
-            ErrorInfo(
-                "timeout", message, retryable=True, fault=Fault.OUTSIDE, fix="Raise the step's time limit."
-            ),
-            utc_now(),
-        )
+        result = _too_late(work)
     except asyncio.CancelledError:
         raise
     except Exception as error:
@@ -153,6 +186,8 @@ def _done(work: Work, outcome: Outcome) -> Result:
 
 
 def _failed(work: Work, error: Exception) -> Result:
+    if isinstance(error, AskEffect):
+        return Result(work.task, error.question, error_info(error), utc_now())
     if not isinstance(error, StepwellError):
         log.exception("step_failed_internally", extra={"run_id": str(work.run_id), "step": work.step.label})
     return Result(work.task, None, error_info(error), utc_now())
@@ -175,6 +210,7 @@ def _context(work: Work) -> StepContext:
         deliver=ledger.deliver,
         send_email=ledger.send_email,
         sign=ledger.sign,
+        library=work.library,
     )
 
 
@@ -243,6 +279,75 @@ def run_on_loop(coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
     return asyncio.run_coroutine_threadsafe(coroutine, event_loop())
 
 
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=CPU_THREADS, thread_name_prefix="step-cpu")
+class ThreadJob:
+    """One try in a thread. Its time limit counts from when the thread begins; a thread cannot be stopped, so the try is
+    failed without it: its slot is given to the next, what it says later is dropped, and it ends when its work does."""
+
+    def __init__(self, work: Work, finish: Callable[[Result], None]) -> None:
+        self.work = work
+        self.finish = finish
+        self.has_slot = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    def run(self) -> None:
+        loop = event_loop()
+        loop.call_soon_threadsafe(self._watch, loop)
+        try:
+            self.finish(_run(self.work))
+        finally:
+            connections.close_all()
+            _threads.give_back(self)
+            loop.call_soon_threadsafe(self._unwatch)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = loop.call_later(self.work.timeout_s, self._overrun)
+
+    def _unwatch(self) -> None:
+        """A timer of minutes would hold the data of a step that took milliseconds."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _overrun(self) -> None:
+        if not _threads.give_back(self):
+            return
+        log.warning("step_left_behind", extra={"run_id": str(self.work.run_id), "step": self.work.step.label})
+        self.finish(_too_late(self.work))
+        self.work.task.cancelled = True
+
+
+class Threads:
+    """At most `size` tries at a time, each in a thread of its own; a thread that is left behind holds up no exit."""
+
+    def __init__(self, size: int) -> None:
+        self._lock = threading.Lock()
+        self._free = size
+        self._waiting: deque[ThreadJob] = deque()
+
+    def submit(self, job: ThreadJob) -> None:
+        with self._lock:
+            if not self._free:
+                self._waiting.append(job)
+                return
+            self._free -= 1
+        self._begin(job)
+
+    def give_back(self, job: ThreadJob) -> bool:
+        """Take the job's slot for the next one. False when it had given it back before."""
+        following: ThreadJob | None = None
+        with self._lock:
+            if not job.has_slot:
+                return False
+            job.has_slot = False
+            while self._waiting and (following := self._waiting.popleft()).work.task.cancelled:
+                following = None
+            if following is None:
+                self._free += 1
+        if following is not None:
+            self._begin(following)
+        return True
+
+    def _begin(self, job: ThreadJob) -> None:
+        threading.Thread(target=job.run, name="step-cpu", daemon=True).start()
+
+
+_threads = Threads(CPU_THREADS)

@@ -14,9 +14,11 @@ from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
 from runs.services.budget import Purse
+from runs.services.eligibility import reviewers_in_words
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
+from workflows.definition.declared import declared_inputs
 from workflows.definition.graph import EdgeDef, StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject, JSONValue
@@ -59,6 +61,9 @@ class LoadedRun:
         self.skipped: dict[Place, str] = {}
         self.tries: dict[str, int] = {}
         self.who: dict[str, str] = {}
+        # Places that ask whether they send again; who may allow more than the budget, and what is spent of it.
+        self.doubts: set[Place] = set()
+        self.over_budget: tuple[str, str] | None = None
         self.variables: JSONObject = {}
         self.cost = Decimal(run.cost)
         self.purse = Purse()
@@ -84,10 +89,15 @@ class LoadedRun:
         loaded._load_variables()
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
-                run_id=run_id, status__in=[Review.Status.OPEN, Review.Status.HELD]
+                run_id=run_id, step_run__isnull=False, status__in=[Review.Status.OPEN, Review.Status.HELD]
             )
-            for key, assignees in open_gates.values_list("step_run__step_key", "assignees"):
+            names = ("step_run__step_key", "step_run__scope", "assignees", "kind")
+            for key, scope, assignees, kind in open_gates.values_list(*names):
                 loaded.who[key] = reviewers_in_words(assignees)
+                if kind == Review.Kind.EFFECT:
+                    loaded.doubts.add(Place(key, scope))
+        if loaded.state.intent is not Intent.NONE:
+            loaded.over_budget = _over_budget(run_id)
         return loaded
 
     def _take(self, row: dict[str, Any]) -> None:
@@ -150,6 +160,12 @@ class LoadedRun:
         for row, values in setters:
             if row in current:
                 self.variables.update(values)
+
+    def takes_pinned(self, step: StepDef) -> bool:
+        """Whether the step gives its pinned output without being done: in test runs, but for the step that is tested."""
+        if step.pinned is None or self.run.kind not in (Run.Kind.TEST, Run.Kind.STEP):
+            return False
+        return not (self.run.kind == Run.Kind.STEP and self.run.from_step == step.key)
 
     def reload_variables(self) -> None:
         """Read the variables again after a rewind: old rounds no longer count."""
@@ -263,6 +279,9 @@ class LoadedRun:
             if edge.target_input and edge.id in inputs
         }
         run = self.run
+        step = self.prepared.step(place.key)
+        if step.inputs:
+            named |= declared_inputs(step, named, previous, run.input, self.variables)
         scope = Scope(
             input=run.input,
             inputs=named,
@@ -371,11 +390,6 @@ class LoadedRun:
         return self.graph.step(key)
 
 
-def reviewers_in_words(assignees: list[str]) -> str:
-    """Who may decide a gate, in words: `user:ana@x.org` and `role:admin` become "ana@x.org or any admin"."""
-    names = [
-        entry.partition(":")[2] if entry.startswith("user:") else f"any {entry.partition(':')[2]}"
-        for entry in assignees
-        if ":" in entry
-    ]
-    return " or ".join(names) if names else "a reviewer"
+def _over_budget(run_id: UUID) -> tuple[str, str] | None:
+    asked = Review.objects.filter(run_id=run_id, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
+    return None if asked is None else (reviewers_in_words(asked.assignees), str(asked.content["sentence"]))

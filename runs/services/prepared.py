@@ -12,12 +12,13 @@ from uuid import UUID
 from runs.engine.graph import Graph, compile_graph
 from workflows.definition.generated import with_generated
 from workflows.definition.graph import Definition, StepDef
+from workflows.definition.library import Library
 from workflows.expressions.paths import normal
 from workflows.expressions.references import Reference, expression_references, references
 from workflows.models import WorkflowVersion
 from workflows.services.definitions import load_definition
 from workflows.steps import registry
-from workflows.steps.base import StepType
+from workflows.steps.base import ExecutionKind, StepType
 from workflows.steps.catalog import CATALOG
 
 _KEPT = 64
@@ -33,6 +34,11 @@ class Prepared:
     def step(self, key: str) -> StepDef:
         """A step of the definition, hidden bodies and steps that are off included."""
         return self.graph.definition.by_key.get(key) or self.definition.step(key)
+
+    @cached_property
+    def library(self) -> Library:
+        """Prompts and personas as they were when the version was frozen."""
+        return Library.from_json(self.definition.library)
 
     @cached_property
     def key_of_label(self) -> dict[str, str]:
@@ -73,6 +79,12 @@ class Prepared:
 
     def type_of(self, step: StepDef) -> StepType:
         return registry.get(step.type)
+
+    def kind_of(self, step: StepDef) -> ExecutionKind:
+        """Where a step's work is done. One that works at once and has a time limit of its own works in a thread, which
+        can be left behind; the driver cannot."""
+        kind = self.type_of(step).kind(step.config)
+        return ExecutionKind.CPU if kind is ExecutionKind.INLINE and step.timeout_s is not None else kind
 
     def _keys(self, found: Iterable[Reference]) -> Iterator[str]:
         for reference in found:

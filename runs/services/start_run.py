@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -25,6 +25,8 @@ from workflows.models import Workflow, WorkflowVersion
 from workflows.services.choose_version import version_for_run
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
+
+_SAID_BY_NAME: Final = frozenset({"manual", "api"})
 
 
 class TooManyRuns(StepwellError):
@@ -47,11 +49,12 @@ def start_run(
     idempotency_key: str = "",
     trigger_type: str = "manual",
     trigger_data: JSONValue = None,
+    depth: int = 0,
 ) -> Run:
     """Start a run of a workflow and ring for a worker.
 
     `version` None: the latest published one, else the validated draft. `variables` set context variables.
-    `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
+    `depth` is how many runs stand above one that an event has started. `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
     With `idempotency_key` the same body within 24 hours gives the same run.
     Raises NotAllowed, Conflict (archived), TooLarge, Invalid (`problems` name each field), TooManyRuns.
     """
@@ -68,7 +71,10 @@ def start_run(
         return earlier
     frozen = version_for_run(workflow=workflow, actor=actor, version=version)
     definition = prepared(frozen.pk, frozen.content_hash).definition
-    checked, context = check_input(definition, data), check_context(definition, variables or {})
+    # People and programs hear of a name that nothing reads; what a trigger's outside world sends may hold more.
+    strict = trigger_type in _SAID_BY_NAME
+    checked = check_input(definition, data, strict=strict)
+    context = check_context(definition, variables or {})
     if problems := (*checked.problems, *context.problems):
         raise Invalid(problems[0].message, code="invalid_input", problems=problems)
     check_rate(workflow)
@@ -87,6 +93,7 @@ def start_run(
                 trigger_type=trigger_type,
                 trigger_data=trigger_data,
                 steps_total=len(definition.children(None)),
+                depth=depth,
             )
             if idempotency_key:
                 IdempotencyKey.objects.create(
@@ -162,6 +169,7 @@ def create_run(
     steps_total: int,
     parent: Run | None = None,
     parent_step: UUID | None = None,
+    depth: int = 0,
 ) -> Run:
     """The rows of a new run: itself and its first event. The caller has checked everything and rings afterwards."""
     now = utc_now()
@@ -182,7 +190,7 @@ def create_run(
         steps_total=steps_total,
         parent=parent,
         parent_step_id=parent_step,
-        depth=parent.depth + 1 if parent is not None else 0,
+        depth=parent.depth + 1 if parent is not None else depth,
         event_seq=1,
         wake_at=now,
         created_at=now,

@@ -17,9 +17,19 @@ BLOB = "$blob"
 class BadValue(Exception):
     """An output that cannot be kept; `info` says why."""
 
-    def __init__(self, message: str, code: str = "bad_output") -> None:
+    def __init__(
+        self,
+        message: str,
+        code: str = "bad_output",
+        *,
+        field: str | None = None,
+        fix: str | None = None,
+        retryable: bool = False,
+    ) -> None:
         super().__init__(message)
-        self.info = ErrorInfo(code=code, message=message, fault=Fault.AUTHOR)
+        self.info = ErrorInfo(
+            code=code, message=message, fault=Fault.AUTHOR, field=field, fix=fix, retryable=retryable
+        )
 
 
 def checked_output(value: JSONValue) -> tuple[JSONObject, int]:

@@ -215,6 +215,7 @@ def _steps(run: Run, place: ItemPlace) -> tuple[ItemStep, ...]:
         for review in Review.objects.filter(
             step_run__in=[r.pk for r in rows.values()], tenant_id=run.tenant_id, status=Review.Status.DECIDED
         ).defer("content")
+        if review.step_run_id is not None
     }
     containers = [row for key, row in rows.items() if graph.body(key)]
     items = items_of(run, containers)

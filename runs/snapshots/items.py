@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -184,7 +185,11 @@ def items_of(run: Run, containers: Sequence[StepRun]) -> dict[uuid.UUID, ItemsVi
     found: dict[uuid.UUID, ItemsView] = {}
     for row_id, count in figures.items():
         row = rows[row_id]
-        cells = tuple(cell_of(item, doings) for item in first if item.step_run_id == row_id)
+        mine_first = [item for item in first if item.step_run_id == row_id]
+        cells = tuple(cell_of(item, doings) for item in mine_first)
+        if count.total <= ITEMS_SHOWN:
+            # Items go on between two queries: where all of them are shown, they are what is counted.
+            count.of = dict.fromkeys(ItemStatus, 0) | Counter(item.status for item in mine_first)
         names = [
             cell.heading or f"item {cell.number}"
             for cell in (*cells, *(cell_of(item, doings) for item in late if item.step_run_id == row_id))
@@ -244,13 +249,14 @@ def item_names(reviews: Iterable[Review]) -> dict[uuid.UUID, str]:
 
     `step_run` must be loaded. One query, none when no gate stands in an item.
     """
-    inside = {review.pk: review for review in reviews if review.step_run.scope}
+    found_inside = [review for review in reviews if review.step_run is not None and review.step_run.scope]
+    inside = {review.pk: review.step_run.scope for review in found_inside if review.step_run is not None}
     if not inside:
         return {}
     places = {
         (review.run_id, place.container.key, place.container.scope, place.index)
-        for review in inside.values()
-        for level in enclosing(review.step_run.scope)
+        for review in found_inside
+        for level in enclosing(inside[review.pk])
         if (place := item_of(level)) is not None
     }
     rows = (
@@ -264,16 +270,16 @@ def item_names(reviews: Iterable[Review]) -> dict[uuid.UUID, str]:
     )
     headings = {(run, key, scope, index): heading for run, key, scope, index, heading in rows}
     found: dict[uuid.UUID, str] = {}
-    for pk, review in inside.items():
+    for review in found_inside:
         said = []
-        for level in reversed(enclosing(review.step_run.scope)):
+        for level in reversed(enclosing(inside[review.pk])):
             place = item_of(level)
             assert place is not None
             heading = headings.get(
                 (review.run_id, place.container.key, place.container.scope, place.index), ""
             )
             said.append(f"item {place.index + 1}{f': {heading}' if heading else ''}")
-        found[pk] = ", ".join(said)
+        found[review.pk] = ", ".join(said)
     return found
 
 

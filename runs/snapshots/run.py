@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
 
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
@@ -123,6 +123,7 @@ class Gate:
     """A decision that is waited for. `text` None: the value is data, shown as JSON, and edited as JSON."""
 
     id: uuid.UUID
+    kind: str
     key: str
     title: str
     instructions: str
@@ -312,7 +313,9 @@ class _Builder:
             self.attempts.setdefault(attempt.step_run_id, []).append(attempt)
         self.reviews = {
             review.step_run_id: review
-            for review in Review.objects.filter(run=run, tenant_id=run.tenant_id, step_run__scope="")
+            for review in Review.objects.filter(
+                Q(step_run__scope="") | Q(step_run__isnull=True), run=run, tenant_id=run.tenant_id
+            )
             .select_related("step_run")
             .defer(*_STEP_RUN_VALUES)
             .prefetch_related("votes__person")
@@ -344,7 +347,8 @@ class _Builder:
         top = tuple(
             review
             for review in self.reviews.values()
-            if review.status == Review.Status.OPEN and review.step_run_id in current
+            if review.status == Review.Status.OPEN
+            and (review.step_run_id is None or review.step_run_id in current)
         )
         inner = self.inner_reviews[: max(0, GATES_SHOWN - len(top))]
         return (*top, *inner, *self._wanted_review({review.pk for review in (*top, *inner)}))
@@ -381,7 +385,9 @@ class _Builder:
         """How many open gates of items the page does not show."""
         if RunStatus(self.run.status).is_over or len(self.inner_reviews) < GATES_SHOWN:
             return 0
-        return self._inner_gates.count() - len([r for r in self.open_reviews if r.step_run.scope])
+        return self._inner_gates.count() - len(
+            [r for r in self.open_reviews if r.step_run is not None and r.step_run.scope]
+        )
 
     @cached_property
     def item_names(self) -> Mapping[uuid.UUID, str]:
@@ -463,7 +469,7 @@ class _Builder:
             yolo=run.yolo,
             status=self.status,
             review=bool(gates),
-            status_word=self._status_word(failed, waiting=bool(gates)),
+            status_word=self._status_word(failed, gates),
             steps_done=run.steps_done,
             steps_total=run.steps_total or len(rows),
             tokens=run.tokens,
@@ -490,7 +496,7 @@ class _Builder:
             gates=gates,
             gates_more=self.gates_more,
             output=self._output(),
-            controls=self._controls(rows, failed),
+            controls=self._controls(rows, failed, gates),
             failed_key=failed,
         )
 
@@ -769,15 +775,18 @@ class _Builder:
             return RunStatus.RUNNING
         return self.run.status
 
-    def _status_word(self, failed: str, *, waiting: bool) -> str:
+    def _status_word(self, failed: str, gates: Sequence[Gate]) -> str:
         run = self.run
         if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
             return "Cancelling"
+        over_budget = any(gate.kind == Review.Kind.BUDGET for gate in gates)
+        if over_budget:
+            return "Waiting for review"
         if run.intent == Intent.PAUSE and run.status in (RunStatus.RUNNING, RunStatus.PENDING):
             return "Pausing"
         if run.status == RunStatus.FAILED and failed in self.numbers:
             return f"Failed at step {self.numbers[failed]}"
-        if waiting and run.status in (RunStatus.PAUSED, RunStatus.RUNNING) and run.intent != Intent.PAUSE:
+        if gates and run.status in (RunStatus.PAUSED, RunStatus.RUNNING) and run.intent != Intent.PAUSE:
             return "Waiting for review"
         return ""
 
@@ -787,6 +796,9 @@ class _Builder:
         by = f" by {run.intent_by}" if run.intent_by else ""
         if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
             return "warn", f"Cancelled{by}.", "Steps under way are being stopped; what is finished is kept."
+        if any(gate.kind == Review.Kind.BUDGET for gate in gates):
+            # The question itself says why the run holds.
+            return "", "", ""
         if run.intent == Intent.PAUSE and run.status in (RunStatus.RUNNING, RunStatus.PENDING):
             return "warn", f"Pausing{by}.", "Steps under way finish first, then the run holds."
         if run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE:
@@ -803,7 +815,7 @@ class _Builder:
                 return "", said[0], " ".join(said[1:])
         return "", "", ""
 
-    def _controls(self, rows: Sequence[Row], failed: str) -> tuple[Control, ...]:
+    def _controls(self, rows: Sequence[Row], failed: str, gates: Sequence[Gate]) -> tuple[Control, ...]:
         run = self.run
         done = [row.number for row in rows if row.status == StepStatus.COMPLETED]
         approvals = sum(r.status == Review.Status.DECIDED for r in self.reviews.values())
@@ -817,7 +829,10 @@ class _Builder:
             return tuple(self._again(row) for row in rows if row.items is not None and row.items.failed)
         if RunStatus(run.status).is_over or run.intent == Intent.CANCEL:
             return ()
-        if run.intent == Intent.PAUSE:
+        if any(gate.kind == Review.Kind.BUDGET for gate in gates):
+            # It goes on by the decision, not by Continue.
+            pass
+        elif run.intent == Intent.PAUSE:
             found.append(Control("resume", "Continue", "play", key="p"))
         elif self.status in (RunStatus.PENDING, RunStatus.RUNNING):
             found.append(Control("pause", "Pause", "pause", key="p"))
@@ -843,28 +858,35 @@ class _Builder:
         return Control("retry_items", f"Retry {failed}", "rotate-cw", text=text, step=row.key)
 
     def _gate(self, review: Review) -> Gate:
-        row = review.step_run
+        row, is_gate = review.step_run, review.kind == Review.Kind.GATE
+        key = row.step_key if row is not None else ""
         sources = [
             self.definition.step(edge.source).label
-            for edge in self.definition.incoming(row.step_key)
-            if edge.source in self.definition.by_key and (not row.inputs or edge.id in row.inputs)
+            for edge in self.definition.incoming(key)
+            if edge.source in self.definition.by_key
+            and (row is None or not row.inputs or edge.id in row.inputs)
         ]
         after = [
             self.definition.step(edge.target).label
-            for edge in self.definition.outgoing(row.step_key)
+            for edge in self.definition.outgoing(key)
             if edge.port != "rejected" and edge.target in self.definition.by_key
         ]
         text = words.text_of(review.content)
         count = len(text.split()) if text is not None else 0
         return Gate(
             id=review.pk,
-            key=row.step_key,
-            title=review.title or row.label,
+            kind=review.kind,
+            key=key,
+            title=review.title or (row.label if row is not None else ""),
             instructions=review.instructions,
             source=" and ".join(sources),
             text=text,
             data=as_json(review.content),
-            facts=tuple(part for part in (" and ".join(sources), f"{count:,} words" if text else "") if part),
+            facts=tuple(
+                part
+                for part in (" and ".join(sources), f"{count:,} words" if text and is_gate else "")
+                if part
+            ),
             editable=review.editable,
             assignees=tuple(review.assignees),
             who=people(review.assignees),
@@ -877,7 +899,7 @@ class _Builder:
             opened=review.created_at,
             due=review.due_at,
             next_label=after[0] if len(set(after)) == 1 else "",
-            reject_leads_on=any(edge.port == "rejected" for edge in self.definition.outgoing(row.step_key)),
+            reject_leads_on=any(edge.port == "rejected" for edge in self.definition.outgoing(key)),
             item=self.item_names.get(review.pk, ""),
         )
 

@@ -30,7 +30,13 @@ _TROUBLES = {
     "quota": "has no credit left",
     "bad_key": "did not accept the key",
 }
-_DECISIONS = {"approve": "Approved", "reject": "Rejected", "request_changes": "Sent back"}
+_DECISIONS = {
+    "approve": "Approved",
+    "reject": "Rejected",
+    "request_changes": "Sent back",
+    "send_again": "Sent again",
+    "skip": "Not sent again",
+}
 _MARKUP = re.compile(
     r"^\s{0,3}(#{1,6}\s+|[-*+]\s+|>\s+|\d+[.)]\s+)|[*_`]{1,3}|\[([^\]]*)\]\([^)]*\)", re.MULTILINE
 )

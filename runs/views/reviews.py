@@ -98,7 +98,8 @@ def _pane(request: TenantRequest, review: Review, **said: Any) -> dict[str, Any]
 def _led_here(snapshot: RunSnapshot, review: Review) -> list[Any]:
     """Finished steps above the gate, nearest first, the last five."""
     keys = [row.key for row in snapshot.rows]
-    place = keys.index(review.step_run.step_key) if review.step_run.step_key in keys else len(keys)
+    key = review.step_run.step_key if review.step_run is not None else ""
+    place = keys.index(key) if key in keys else len(keys)
     return [row for row in snapshot.rows[:place] if row.status == "completed"][-5:]
 
 

@@ -45,5 +45,10 @@
     region.append(toast);
   };
   // An answer may carry HX-Trigger: {"toast": {"text": "Saved"}}.
-  document.addEventListener("toast", (event) => stepwell.toast(event.detail.text, event.detail));
+  // With {action, post, values} its button sends the values there.
+  document.addEventListener("toast", ({ detail }) => {
+    const { text, post, values } = detail;
+    const onAction = post ? () => htmx.ajax("POST", post, { values, target: "#dialogs", swap: "innerHTML settle:0" }) : undefined;
+    stepwell.toast(text, { ...detail, onAction });
+  });
 })();

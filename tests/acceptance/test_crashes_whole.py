@@ -6,146 +6,31 @@ own and a model server that answers slowly. `STEPWELL_CRASH_SEED` repeats the ra
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Sum
-from rq import Queue
-from rq.serializers import JSONSerializer
 
-from config.launcher.processes import die_with
-from config.paths import BASE_DIR
 from runs.engine.statuses import RunStatus
 from runs.models import Attempt, Event, Run, StepRun
 from runs.services.doctor import examine
 from tests.runs.support import definition_of, event_types, node, started
 from tests.support.fake_openai import FakeOpenAI, Reply
-from tests.support.jobs import OwnRedis, eventually
-from tests.support.stack import stack_environment
+from tests.support.jobs import eventually
+from tests.support.site import LEASE_SECONDS, Site
 from workflows.definition.graph import Definition
 
 pytestmark = [pytest.mark.crash, pytest.mark.django_db(transaction=True)]
 
-LEASE_SECONDS = 3
 PATIENCE_SECONDS = 120.0
 # Until a worker has started on a busy machine and reached a step.
 START_SECONDS = 30.0
-SEED = int(os.environ.get("STEPWELL_CRASH_SEED") or random.SystemRandom().randrange(1_000_000))
 FACTS = "The well is old. Its water is cold and clear. People of the village drink it every day."
-
-
-class Site:
-    """Processes of one Stepwell, without the web: what a test kills."""
-
-    def __init__(self, folder: Path, model: FakeOpenAI) -> None:
-        self.folder = folder
-        self.model = model
-        self.redis = OwnRedis(folder)
-        self.redis.start()
-        self.stack = ExitStack()
-        self.environment = stack_environment(
-            folder,
-            0,
-            {
-                "DATABASE_URL": database_url(),
-                "STEPWELL_LEASE_SECONDS": str(LEASE_SECONDS),
-                "OPENAI_BASE_URL": model.url,
-                "OPENAI_API_KEY": "fake",
-                "PYTHONPATH": str(BASE_DIR),
-            },
-        )
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        process = self.stack.enter_context(process_of(self.folder, self.environment, *arguments))
-        return process
-
-    def worker(self, threads: int = 4) -> subprocess.Popen[bytes]:
-        return self.start("run_worker", "--threads", str(threads), "--grace", "1")
-
-    def keeper(self) -> subprocess.Popen[bytes]:
-        return self.start("run_keeper", "--every", "0.3")
-
-    def queue(self) -> Queue:
-        return Queue("runs", connection=self.redis.client(), serializer=JSONSerializer)
-
-    def said(self) -> str:
-        log = self.folder / "process.log"
-        return log.read_text(errors="replace") if log.exists() else ""
-
-    def close(self) -> None:
-        self.stack.close()
-        self.redis.kill()
-
-
-def database_url() -> str:
-    """The address of the test database, for other processes."""
-    own = settings.DATABASES["default"]
-    name = connection.settings_dict["NAME"]
-    if connection.vendor == "sqlite":
-        return f"sqlite:///{name}"
-    return f"postgres://{own['USER']}@/{name}?host={own['OPTIONS'].get('host', own['HOST'])}"
-
-
-@contextmanager
-def process_of(
-    folder: Path, environment: dict[str, str], *arguments: str
-) -> Iterator[subprocess.Popen[bytes]]:
-    with (folder / "process.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(BASE_DIR / "manage.py"), *arguments],
-            cwd=BASE_DIR,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            preexec_fn=die_with(os.getpid()),
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-@pytest.fixture
-def model() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
-        yield server
-
-
-@pytest.fixture
-def site(tmp_path: Path, model: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    sys.stdout.write(f"STEPWELL_CRASH_SEED={SEED}\n")
-    made = Site(tmp_path, model)
-    # This process rings at the site's Redis too.
-    from runs import queue
-
-    client = made.redis.client()
-    monkeypatch.setattr(queue, "connection", lambda: client)
-    queue._queue.cache_clear()
-    try:
-        yield made
-    finally:
-        queue._queue.cache_clear()
-        made.close()
-        # Shown with a failing test only.
-        sys.stdout.write(made.said()[-20_000:])
-
-
-@pytest.fixture
-def moment(request: pytest.FixtureRequest) -> random.Random:
-    return random.Random(f"{SEED} {request.node.name}")
 
 
 def ask(key: str, **fields: Any) -> dict[str, Any]:

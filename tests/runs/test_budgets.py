@@ -7,14 +7,18 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.urls import reverse
 
 from runs.engine.statuses import RunStatus
-from runs.models import Event, Run
-from runs.services.control_run import resume_run, retry_run
+from runs.models import Event, Review, Run
+from runs.services.control_run import cancel_run, resume_run, retry_run
+from runs.services.decide_review import decide_review
+from runs.services.doctor import examine
 from tests.runs.support import definition_of, driven, event_types, node, started, statuses
-from tests.support.factories import World
+from tests.support.factories import World, client_of
 from tests.support.fake_openai import FakeOpenAI, Reply
-from workflows.tenancy.models import Tenant
+from workflows.lib.errors import Conflict, NotAllowed
+from workflows.tenancy.models import AuditEntry, Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -38,6 +42,10 @@ def chain(count: int, **settings: Any) -> Any:
     return definition_of(nodes, ">".join(keys), settings=settings)
 
 
+def question(run: Run) -> Review:
+    return Review.objects.get(run=run, kind="budget", status="open")
+
+
 def told(run: Run) -> list[tuple[str, str]]:
     events = Event.objects.filter(run=run, type="budget").order_by("seq")
     return [(event.data["scope"], event.data["what"]) for event in events]
@@ -57,20 +65,61 @@ def test_a_spent_budget_pauses_the_run_and_continuing_allows_a_stated_sum(
     assert run.status == RunStatus.PAUSED
     assert run.cost == 2 * EACH
     [waits] = run.waiting_for
-    assert waits["kind"] == "pause"
-    assert "$1.50 of $1.00 for this run are spent. Continuing allows $0.50 more" in waits["sentence"]
+    assert waits["kind"] == "budget"
+    assert waits["sentence"].endswith("to allow more: $1.50 of $1.00 for this run are spent.")
     assert told(run) == [("run", "paused")]
-    resume_run(run=run, actor=world.bob)
+    asked = question(run)
+    assert asked.title == "$1.50 of $1.00 for this run: allow $0.50 more?"
+    assert asked.step_run is None
+    # It goes on by the decision alone.
+    with pytest.raises(Conflict, match="waits for a decision"):
+        resume_run(run=run, actor=world.bob)
+    decide_review(review=asked, actor=world.bob, decision="approve", comment="Go on.")
     driven(run)
     # $1.50 were spent and $0.50 allowed on top: one more answer, then it asks again.
     assert run.status == RunStatus.PAUSED
+    assert run.budget_extra == 1
     assert server.count() == 3
     assert "$2.25 of $2.00" in run.waiting_for[0]["sentence"]
-    resume_run(run=run, actor=world.bob)
+    entry = AuditEntry.objects.get(action="decided", object_id=str(asked.pk))
+    assert entry.after is not None
+    assert Decimal(entry.after["allowed_usd"]) == Decimal("0.5")
+    decide_review(review=question(run), actor=world.bob, decision="approve")
     driven(run)
     assert run.status == RunStatus.COMPLETED, run.error
     assert server.count() == 4
-    assert event_types(run).count("paused") == 2
+    assert told(run)[:4] == [("run", "paused"), ("run", "raised")] * 2
+    events = event_types(run)
+    assert (events.count("paused"), events.count("review_requested")) == (2, 2)
+    assert events.count("resumed") == 2
+
+
+def test_who_says_no_to_more_ends_the_run_and_a_retry_asks_again(world: World, server: FakeOpenAI) -> None:
+    run = driven(started(world.bob, chain(3, budget_usd=1)))
+    asked = question(run)
+    with pytest.raises(NotAllowed, match="This review is for owner, admin, editor"):
+        decide_review(review=asked, actor=world.rita, decision="approve")
+    decide_review(review=asked, actor=world.bob, decision="reject", comment="Too dear.")
+    driven(run)
+    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "budget")
+    assert run.error["message"].startswith("The budget is spent: $1.50 of $1.00 for this run, and ")
+    assert run.error["message"].endswith("did not allow more.")
+    retry_run(run=run, actor=world.bob)
+    driven(run)
+    assert run.status == RunStatus.PAUSED
+    assert server.count() == 2
+    decide_review(review=question(run), actor=world.bob, decision="approve")
+    assert driven(run).status == RunStatus.COMPLETED, run.error
+
+
+def test_a_cancelled_run_no_longer_asks(world: World) -> None:
+    run = driven(started(world.bob, chain(3, budget_usd=1)))
+    asked = question(run)
+    cancel_run(run=run, actor=world.bob)
+    assert driven(run).status == RunStatus.CANCELLED
+    asked.refresh_from_db()
+    assert asked.status == "cancelled"
+    assert list(examine()) == []
 
 
 def test_a_run_that_may_not_go_on_fails_with_that_reason_and_a_retry_allows_more(
@@ -130,9 +179,30 @@ def test_a_run_that_the_month_has_paused_goes_on_when_a_person_allows_it(world: 
     run = driven(started(world.bob, chain(1)))
     assert run.status == RunStatus.PAUSED
     assert statuses(run) == {}
-    assert (
-        "$1.50 of $1.00 for this month are spent. Continuing allows $1.00 more"
-        in run.waiting_for[0]["sentence"]
-    )
-    resume_run(run=run, actor=world.bob)
+    assert question(run).title == "$1.50 of $1.00 for this month: allow $1.00 more?"
+    # The workspace's money: who steers runs may not allow it.
+    with pytest.raises(NotAllowed, match="for owner, admin"):
+        decide_review(review=question(run), actor=world.bob, decision="approve")
+    decide_review(review=question(run), actor=world.alice, decision="approve")
     assert driven(run).status == RunStatus.COMPLETED, run.error
+    assert run.month_extra == Decimal("1.5")
+
+
+def test_the_question_is_in_the_inbox_on_the_runs_page_and_in_the_api(world: World) -> None:
+    run = driven(started(world.bob, chain(3, budget_usd=1)))
+    title = "$1.50 of $1.00 for this run: allow $0.50 more?"
+    bob = client_of(world.bob)
+    page = bob.get(reverse("runs:detail", args=[run.pk])).content.decode()
+    assert title in page
+    assert "Allow $0.50 more" in page
+    assert reverse("runs:resume", args=[run.pk]) not in page
+    assert "Waiting for review" in page
+    assert title in bob.get(reverse("reviews:index")).content.decode()
+    [shown] = bob.get("/api/reviews").json()["items"]
+    assert (shown["kind"], shown["node_id"], shown["may_decide"]) == ("budget", None, True)
+    refused = bob.post(f"/api/workflow-executions/{run.pk}/resume")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "at_gate")
+    answer = bob.post(reverse("reviews:decide", args=[shown["id"]]), {"decision": "approve", "back": "run"})
+    assert answer.status_code == 302
+    assert driven(run).budget_extra == 1
+    assert "Approved by Bob" in bob.get(reverse("reviews:detail", args=[shown["id"]])).content.decode()

@@ -20,12 +20,13 @@ from django.core.management import call_command
 
 from runs.engine.scopes import Place
 from runs.engine.statuses import RunStatus
-from runs.models import Delivery, Run, StepRun
-from runs.services.control_run import retry_run
+from runs.models import Attempt, Delivery, Review, Run, StepRun
+from runs.services.decide_review import decide_review
 from runs.services.deliveries import Ledger, message_id_of
+from runs.services.effect_questions import AskEffect
 from runs.services.execute_step import Task, Work
 from tests.runs.support import definition_of, driven, node, rows, started
-from tests.support.factories import World
+from tests.support.factories import World, client_of
 from tests.support.outside import Answer, Outside
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
@@ -156,18 +157,24 @@ def test_doubt_is_skipped_where_the_step_says_so(work: Work) -> None:
     assert again.made == 0
 
 
-def test_doubt_stops_for_a_person_once_and_their_retry_sends(work: Work) -> None:
+def test_doubt_asks_a_person_until_they_have_said_that_it_goes_out_again(work: Work) -> None:
     with pytest.raises(StepError):
         tried(work, Act(lost()), OnUnknown.ASK)
     again = Act({"id": 7})
-    with pytest.raises(StepError) as caught:
+    with pytest.raises(AskEffect):
+        tried(work, again, OnUnknown.ASK)
+    # The worker stopped before the question stood: it is asked once more, nothing is sent.
+    with pytest.raises(AskEffect) as caught:
         tried(work, again, OnUnknown.ASK)
     assert (caught.value.code, caught.value.info.retryable) == ("unknown_effect", False)
+    assert caught.value.question.delivery == Delivery.objects.get().pk
     assert "ann@example.com" in caught.value.message
     assert again.made == 0
     assert Delivery.objects.get().asked_at is not None
+    Delivery.objects.update(resend=True)
     assert tried(work, again, OnUnknown.ASK).status == DeliveryStatus.SENT
     assert again.made == 1
+    assert not Delivery.objects.get().resend
 
 
 def test_a_crash_in_the_middle_of_an_act_leaves_doubt(work: Work) -> None:
@@ -224,19 +231,21 @@ def test_a_new_round_asks_before_it_sends_what_was_sent(work: Work) -> None:
         of_round(next(again), act, OnUnknown.ASK)
     assert caught.value.code == "unknown_effect"
     assert act.made == 0
-    assert of_round(next(again), act, OnUnknown.ASK).detail == {"id": 2}, "the person has retried"
-    with pytest.raises(StepError, match="went out on"):
-        of_round(next(again), Act({"id": 3}), OnUnknown.ASK)
+    third = next(again)
+    with pytest.raises(AskEffect, match="went out on"):
+        of_round(third, act, OnUnknown.ASK)
+    with pytest.raises(AskEffect, match="went out on"):
+        of_round(third, act, OnUnknown.ASK)
+    Delivery.objects.filter(step_run=third.task.step_run).update(resend=True)
+    assert of_round(third, act, OnUnknown.ASK).detail == {"id": 2}
 
 
-def test_a_new_round_after_doubt_and_asking_sends(work: Work) -> None:
+def test_a_new_round_after_doubt_asks_too(work: Work) -> None:
     again = rounds(work)
-    first = next(again)
     with pytest.raises(StepError):
-        of_round(first, Act(lost()), OnUnknown.ASK)
-    with pytest.raises(StepError, match="not known"):
-        of_round(first, Act(), OnUnknown.ASK)
-    assert of_round(next(again), Act({"id": 2}), OnUnknown.ASK).status == DeliveryStatus.SENT
+        of_round(next(again), Act(lost()), OnUnknown.ASK)
+    with pytest.raises(AskEffect, match="not known"):
+        of_round(next(again), Act(), OnUnknown.ASK)
 
 
 def test_a_new_round_skips_or_repeats_as_the_step_says(work: Work) -> None:
@@ -327,10 +336,11 @@ def test_a_mail_server_that_is_away_took_nothing(work: Work, monkeypatch: pytest
     assert (caught.value.code, caught.value.info.retryable) == ("mail_server_away", True)
 
 
-def test_a_mail_in_doubt_fails_with_its_reason_and_a_persons_retry_sends_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("answer", ["send_again", "skip"])
+def test_a_mail_in_doubt_waits_for_a_person_who_says_whether_it_goes_out(
+    world: World, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    """The whole way: cut off, not repeated by itself, explained, retried by a person, sent once."""
+    """The whole way: cut off, not repeated by itself, explained, asked about, answered, and done once or not at all."""
     real = EmailBackend.send_messages
     calls: list[int] = []
 
@@ -343,14 +353,30 @@ def test_a_mail_in_doubt_fails_with_its_reason_and_a_persons_retry_sends_it(
     monkeypatch.setattr(EmailBackend, "send_messages", cut_off_once)
     step = node("a", "email", config=MAIL, retry_policy={"max_attempts": 3, "delay_ms": 0})
     run = driven(started(world.bob, definition_of([step]), ORDER))
-    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "unknown_effect")
-    assert "ann@example.com" in run.error["message"]
-    assert "Retrying the run" in run.error["fix"]
+    assert run.status == RunStatus.PAUSED, run.error
+    [waits] = run.waiting_for
+    assert waits["sentence"] == (
+        "Waiting for a reviewer to say whether “A” sends again what may have got through."
+    )
     assert len(calls) == 1
-    run = driven(retry_run(run=run, actor=world.bob))
+    asked = Review.objects.get(run=run, status="open")
+    assert (asked.kind, asked.title) == ("effect", "Send the mail to ann@example.com again?")
+    assert "is not known: that try broke off" in asked.instructions
+    assert "Subject: Your order" in asked.content["content"]
+    decide_review(review=asked, actor=world.rita, decision=answer)
+    run = driven(run)
     assert run.status == RunStatus.COMPLETED, run.error
-    assert len(mail.outbox) == 1
-    assert [row.status for row in Delivery.objects.all()] == ["unknown", "sent"]
+    sent = answer == "send_again"
+    assert len(mail.outbox) == int(sent)
+    row = Delivery.objects.get()
+    assert (row.status, row.tries) == (("sent", 2) if sent else ("skipped", 1))
+    assert rows(run)["a"].output["delivery"] == ("sent" if sent else "skipped")
+    # Being asked is no try of the step's.
+    assert [(a.number, a.counted, a.status) for a in Attempt.objects.filter(run=run)] == [
+        (1, True, "failed"),
+        (2, False, "failed"),
+        (2, True, "succeeded"),
+    ]
 
 
 # --- other servers ----------------------------------------------------------------------------------
@@ -442,3 +468,30 @@ def test_a_webhook_secret_is_the_tenants_own_and_outlives_a_rotation(settings: A
     settings.ENCRYPTION_KEYS = ["new", "old"]
     assert webhook_secrets(one)[1] == before[0]
     assert len(webhook_signature(one, "msg_1", 1, b"{}").split()) == 2
+
+
+# --- who reads the ledger ---------------------------------------------------------------------------
+
+
+def test_the_outbox_and_the_receipts_are_on_their_page_in_the_panel_and_in_the_api(
+    world: World,
+) -> None:
+    step = definition_of([node("a", "email", config=MAIL)])
+    sent, tested = driven(started(world.bob, step, ORDER)), driven(started(world.bob, step, ORDER, test=True))
+    assert len(mail.outbox) == 1
+    vera = client_of(world.vera)
+    page = vera.get("/outbox/").content.decode()
+    assert page.count("data-item") == 2
+    assert "In the outbox" in page
+    assert "It is **ready**." in page
+    only = vera.get("/outbox/?status=outbox&kind=email&q=ANN").content.decode()
+    assert (only.count("data-item"), f"run {tested.number}" in only) == (1, True)
+    assert "Nothing fits" in vera.get("/outbox/?q=nobody").content.decode()
+    panel = vera.get(f"/runs/{sent.pk}/steps/a/", headers={"HX-Request": "true"}).content.decode()
+    assert "Mail to ann@example.com" in panel
+    assert "accepted_at" in panel
+    [row] = vera.get(f"/api/workflow-executions/{sent.pk}/deliveries").json()["items"]
+    assert (row["status"], row["copy"]["subject"], row["node_id"]) == ("sent", "Your order", "a")
+    assert row["receipt"]["message_id"] == row["copy"]["message_id"]
+    assert vera.get(f"/api/workflow-executions/{tested.pk}/deliveries?status=sent").json()["count"] == 0
+    assert "data-item" not in client_of(world.charlie).get("/outbox/").content.decode()

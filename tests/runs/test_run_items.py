@@ -121,6 +121,7 @@ def test_queries_and_rows_stay_the_same_with_a_thousand_items(world: World, gate
         StepRun.objects.bulk_create(body)
         if gates:
             gate = make.gate(run, "after")
+            assert gate.step_run_id is not None
             StepRun.objects.filter(pk=gate.step_run_id).update(step_key="tone", scope=f"each[{number - 2}]")
         run_snapshot(fresh(run))
         with CaptureQueriesContext(

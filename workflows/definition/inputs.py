@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from workflows.definition.graph import Definition, VariableDef, VariableType
+from workflows.expressions.paths import nearest
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
@@ -37,11 +38,13 @@ class CheckedInput:
 
 
 def input_schema(definition: Definition) -> JSONObject:
-    """JSON Schema (draft 2020-12) of the run's input; keys that no variable declares are allowed."""
-    return variables_schema(definition.input_variables())
+    """JSON Schema (draft 2020-12) of the run's input. A workflow without input variables takes any object."""
+    variables = definition.input_variables()
+    return variables_schema(variables, closed=bool(variables))
 
 
-def variables_schema(variables: Iterable[VariableDef]) -> JSONObject:
+def variables_schema(variables: Iterable[VariableDef], *, closed: bool = False) -> JSONObject:
+    """The schema of an object with these values; `closed`: it may hold no others."""
     properties: JSONObject = {}
     required: list[str] = []
     for variable in variables:
@@ -50,22 +53,47 @@ def variables_schema(variables: Iterable[VariableDef]) -> JSONObject:
             about["description"] = variable.description
         if variable.default is not None:
             about["default"] = variable.default
+        if variable.required and variable.type is VariableType.STRING:
+            about["minLength"] = 1
         properties[variable.name] = about
         if variable.required and variable.default is None:
             required.append(variable.name)
-    schema: JSONObject = {"type": "object", "properties": properties, "additionalProperties": True}
+    schema: JSONObject = {"type": "object", "properties": properties, "additionalProperties": not closed}
     if required:
         schema["required"] = required
     return schema
 
 
-def check_input(definition: Definition, data: JSONValue, *, path: str = "input_data") -> CheckedInput:
+def check_input(
+    definition: Definition, data: JSONValue, *, path: str = "input_data", strict: bool = True
+) -> CheckedInput:
     """Check a run's input against the input variables. `None` is an empty input.
 
-    A missing value takes its default; a missing required one and a wrong type are errors that name the field
-    and the fix; null counts as missing. Sizes are the caller's to check (`lib.limits`).
+    A missing value takes its default; a missing required one, empty text for a required one and a wrong type are errors
+    that name the field and the fix; null counts as missing. `strict`: so is a name that no variable declares, where the
+    workflow declares any. Sizes are the caller's to check (`lib.limits`).
     """
-    return _check(definition.input_variables(), data, path, "input")
+    variables = definition.input_variables()
+    checked = _check(variables, data, path, "input")
+    if not strict or not variables:
+        return checked
+    known = {variable.name for variable in variables}
+    return CheckedInput(
+        checked.values,
+        (*checked.problems, *(_strange(name, known, path) for name in checked.values if name not in known)),
+    )
+
+
+def _strange(name: str, known: set[str], path: str) -> Problem:
+    near = nearest(name, known)
+    names = ", ".join(sorted(known))
+    return Problem(
+        "unknown_input",
+        f"The workflow has no input “{name}”.",
+        field=name,
+        path=f"{path}.{name}",
+        fix=f"Did you mean “{near}”? Its inputs are: {names}." if near else f"Its inputs are: {names}.",
+    )
 
 
 def check_context(definition: Definition, data: JSONValue, *, path: str = "variables") -> CheckedInput:
@@ -111,6 +139,10 @@ def _check(variables: Iterable[VariableDef], data: JSONValue, path: str, word: s
             message = f"The {word} “{name}” must be {_SAID[variable.type]}, not {said_type(value)}."
             fix = f"Send {_SAID[variable.type]}, such as {_EXAMPLE[variable.type]}."
             problems.append(Problem("bad_input", message, field=name, path=at, fix=fix))
+        elif value == "" and variable.required:
+            message = f"The {word} “{name}” is empty."
+            fix = f"Send some text, such as {_EXAMPLE[VariableType.STRING]}."
+            problems.append(Problem("missing_input", message, field=name, path=at, fix=fix))
     return CheckedInput(values, tuple(problems))
 
 

@@ -41,7 +41,7 @@ TRIGGER_TYPES: Final = ("manual", "schedule", "webhook", "event")
 FIELD_TYPES: Final = ("string", "number", "boolean", "object", "array", "any")
 
 BUDGET_POLICIES: Final = ("warn", "pause", "stop")
-_TOP: Final = ("nodes", "edges", "variables", "triggers", "settings")
+_TOP: Final = ("nodes", "edges", "variables", "triggers", "settings", "library")
 _NODE: Final = (
     "id", "type", "name", "description", "position", "config", "inputs", "outputs", "enabled", "parent", "order",
     "retry_policy", "timeout_s", "on_error", "join", "pinned", "note", "generated",
@@ -68,7 +68,7 @@ _Made = TypeVar("_Made")
 
 def to_json(definition: Definition) -> JSONObject:
     """The definition as the API shows it; `parse_definition` gives the same definition back."""
-    return {
+    found: JSONObject = {
         "nodes": [step_to_json(step) for step in definition.steps],
         "edges": [edge_to_json(edge) for edge in definition.edges],
         "variables": [variable_to_json(variable) for variable in definition.variables],
@@ -83,6 +83,9 @@ def to_json(definition: Definition) -> JSONObject:
         ],
         "settings": dict(definition.settings),
     }
+    if definition.library:
+        found["library"] = definition.library
+    return found
 
 
 def step_to_json(step: StepDef) -> JSONObject:
@@ -190,6 +193,14 @@ def parse_definition(data: JSONValue, catalog: TypeCatalog, *, path: str = "defi
     definition = reader.definition(data, path)
     if not reader.problems:
         reader.problems.extend(structure_problems(definition, catalog, path=path))
+    elif not reader.left_out:
+        # What is wrong with the shape is said beside what is wrong with the words: one look, one mending.
+        said = {problem.path for problem in reader.problems}
+        reader.problems.extend(
+            problem
+            for problem in structure_problems(definition, catalog, path=path)
+            if problem.path not in said
+        )
     if reader.problems:
         raise Invalid(_headline(reader.problems), problems=tuple(reader.problems))
     return definition
@@ -216,6 +227,8 @@ class _Reader:
     def __init__(self, catalog: TypeCatalog | None) -> None:
         self.catalog = catalog
         self.problems: list[Problem] = []
+        # Whether entries were passed over, so that those behind them have other numbers.
+        self.left_out = False
 
     def wrong(self, path: str, code: str, message: str, fix: str | None = None, node: object = None) -> None:
         name = node.get("name") if isinstance(node, Mapping) else None
@@ -240,6 +253,7 @@ class _Reader:
             return Definition()
         self._check_data(data, path)
         if self.problems:
+            self.left_out = True
             return Definition()
         if self.catalog is not None:
             data = with_canonical_words(data, self.catalog)
@@ -261,7 +275,34 @@ class _Reader:
             variables=tuple(self._list(data, "variables", path, self._variable)),
             triggers=tuple(self._list(data, "triggers", path, self._trigger)),
             settings=settings,
+            library=self._library(data, f"{path}.library"),
         )
+
+    def _library(self, data: Mapping[str, Any], path: str) -> JSONObject:
+        """Texts of prompts and personas that came along."""
+        library = self._object(data, "library", path)
+        self._unknown_keys(library, ("prompts", "personas"), path)
+        self._list(library, "prompts", path, self._library_prompt)
+        self._list(library, "personas", path, self._library_text)
+        return library
+
+    def _library_text(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        for name in ("name", "text"):
+            if not isinstance(entry.get(name), str) or not entry[name].strip():
+                self.wrong(
+                    f"{path}.{name}", "bad_value", f"{path}.{name} must be a text that says something."
+                )
+
+    def _library_prompt(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        self._library_text(entry, path, index)
+        number = entry.get("version")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            self.wrong(f"{path}.version", "bad_value", f"{path}.version must be a whole number from 1.")
+        self._list(entry, "parameters", path, self._library_parameter)
+
+    def _library_parameter(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        if not isinstance(entry.get("name"), str) or not entry["name"].strip():
+            self.wrong(f"{path}.name", "bad_value", f"{path}.name is missing.")
 
     def _check_data(self, data: JSONValue, path: str) -> None:
         """NUL and lone surrogates cannot be stored, NaN cannot be written, bottomless data cannot be read."""
@@ -622,6 +663,7 @@ class _Reader:
             if isinstance(entry, Mapping):
                 made.append(read(entry, f"{at}[{index}]", index))
             else:
+                self.left_out = True
                 self.wrong(f"{at}[{index}]", "bad_value", f"{at}[{index}] must be an object.")
         return made
 

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
-import threading
-from importlib.metadata import entry_points
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
-import workflows.providers
 from workflows.lib.errors import Fault, StepwellError
+from workflows.lib.plugins import Plugins
 from workflows.providers.base import Provider
 
 ENTRY_POINTS: Final = "stepwell.providers"
 
 _P = TypeVar("_P", bound=type[Provider])
-_providers: dict[str, Provider] = {}
-_lock = threading.RLock()
-_discovered = False
 
 
 class BadProvider(StepwellError):
@@ -41,14 +34,17 @@ def register(cls: _P) -> _P:
     fault = _fault(cls)
     if fault:
         raise BadProvider(fault)
-    with _lock:
-        known = _providers.get(cls.name)
+    with PLUGINS.lock:
+        known = PLUGINS.known.get(cls.name)
         if known is not None and type(known) is not cls:
             raise BadProvider(
                 f"Two providers are named {cls.name!r}: {cls.__module__} and {type(known).__module__}."
             )
-        _providers[cls.name] = cls()
+        PLUGINS.add(cls.name, cls)
     return cls
+
+
+PLUGINS: Final[Plugins[Provider]] = Plugins("workflows.providers", ENTRY_POINTS, register)
 
 
 def _fault(cls: object) -> str | None:
@@ -68,40 +64,16 @@ def _fault(cls: object) -> str | None:
 
 def get(name: str) -> Provider:
     """The provider of this name. Raises UnknownProvider."""
-    _discover()
-    try:
-        return _providers[name]
-    except KeyError:
-        known = ", ".join(sorted(_providers))
-        raise UnknownProvider(f"There is no provider named {name!r}. Known: {known}.") from None
+    known = PLUGINS.all()
+    if name not in known:
+        raise UnknownProvider(f"There is no provider named {name!r}. Known: {', '.join(sorted(known))}.")
+    return known[name]
 
 
 def is_known(name: str) -> bool:
-    _discover()
-    return name in _providers
+    return name in PLUGINS.all()
 
 
 def all_providers() -> tuple[Provider, ...]:
     """Every provider, in the order in which an account in the environment is looked for."""
-    _discover()
-    return tuple(sorted(_providers.values(), key=lambda provider: (provider.rank, provider.name)))
-
-
-def _discover() -> None:
-    global _discovered
-    if not _discovered:
-        with _lock:
-            _find()
-            _discovered = True
-
-
-def _find() -> None:
-    if _discovered:  # another thread was first
-        return
-    for module in pkgutil.iter_modules(workflows.providers.__path__):
-        importlib.import_module(f"{workflows.providers.__name__}.{module.name}")
-    for point in entry_points(group=ENTRY_POINTS):
-        loaded: object = point.load()
-        # A point may name a class, or a module whose decorators do the work when it is loaded.
-        if inspect.isclass(loaded):
-            register(cast(type[Provider], loaded))
+    return tuple(sorted(PLUGINS.all().values(), key=lambda provider: (provider.rank, provider.name)))

@@ -11,7 +11,9 @@ from workflows.definition.types import TypeCatalog
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotFound, Problem
 from workflows.models import Workflow
+from workflows.services.draft_history import remember_change
 from workflows.services.drafts import (
+    about_changes,
     lock_draft,
     raise_revision,
     read_rows,
@@ -27,6 +29,8 @@ from workflows.tenancy.audit import changes, record
 from workflows.tenancy.models import Project
 from workflows.tenancy.roles import Permission
 
+# The graph stays as it is: compared with itself, it is no part of the change.
+_NOTHING: Final = Definition()
 _FIELDS: Final = ("name", "description", "tags", "project_id")
 
 
@@ -88,9 +92,20 @@ def update_workflow(
             before = {name: getattr(workflow, name) for name in _FIELDS}
             fields = {name: value for name, value in fields.items() if before[name] != value}
             if definition is not None:
-                written = write_draft(workflow, read_rows(workflow), definition, **fields)
+                written = write_draft(
+                    workflow,
+                    read_rows(workflow),
+                    definition,
+                    actor=actor,
+                    message="The workflow was replaced.",
+                    **fields,
+                )
             elif fields:
+                about = about_changes(workflow, fields)
                 raise_revision(workflow, **fields)
+                if about:
+                    message = "Renamed." if "name" in about else "Settings saved."
+                    remember_change(workflow, _NOTHING, _NOTHING, actor=actor, message=message, about=about)
                 written = True
             if written:
                 old, new = changes(_plain(before), _plain({**before, **fields}))

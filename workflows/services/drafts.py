@@ -37,6 +37,8 @@ from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotFound, Problem, Stale
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.models import Edge, Step, Trigger, Variable, Workflow
+from workflows.services.draft_history import Origin, remember_change
+from workflows.services.known_drafts import keep_draft, known_draft
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -48,6 +50,8 @@ _GAP: Final = 16
 _LARGEST_ORDER: Final = 2**31 - 1
 # Who stands where is decided by other steps' edits too; a card is not stale because a neighbour moved in.
 _LAYOUT: Final = ("order", "place")
+# The workflow's own words, whose changes can be undone too.
+ABOUT_FIELDS: Final = ("name", "description", "tags")
 
 M = TypeVar("M", Step, Edge, Variable, Trigger)
 
@@ -72,11 +76,16 @@ def compile_draft(workflow: Workflow) -> Definition:
     """
     for _ in range(5):
         seen = _head(workflow)
+        if (known := known_draft(workflow.pk, seen[0])) is not None and _same(known.settings, seen[1]):
+            workflow.revision, workflow.settings = seen
+            return known
         rows = read_rows(workflow)
         # No lock is taken to read; a save in between shows in the revision, and then it is read again.
         if _head(workflow)[0] == seen[0]:
             workflow.revision, workflow.settings = seen
-            return definition_of(rows, workflow.settings)
+            made = definition_of(rows, workflow.settings)
+            keep_draft(workflow.pk, workflow.revision, made)
+            return made
     raise Conflict("The workflow is being changed faster than it can be read. Try again in a moment.")
 
 
@@ -168,8 +177,11 @@ def save_draft(
     actor: Actor,
     expected_revision: int | None = None,
     catalog: TypeCatalog = CATALOG,
+    message: str = "The workflow was replaced.",
 ) -> Definition:
     """Replace the whole draft; only rows that differ are written, and nothing when none does.
+
+    `message` is what undo calls it.
 
     Raises Invalid for a shape that cannot be stored, Stale when `expected_revision` is not the draft's, Conflict for
     an archived workflow. `workflow.revision` is the new revision afterwards.
@@ -177,7 +189,7 @@ def save_draft(
     refuse_bad_structure(definition, catalog)
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
-        if write_draft(workflow, read_rows(workflow), definition):
+        if write_draft(workflow, read_rows(workflow), definition, actor=actor, message=message):
             record(actor, "edited", workflow, after={"revision": workflow.revision})
     return definition
 
@@ -197,8 +209,10 @@ def apply_operation(
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
         rows = read_rows(workflow)
-        edit = operation(definition_of(rows, workflow.settings))
-        if write_draft(workflow, rows, edit.definition):
+        before = known_draft(workflow.pk, workflow.revision) or definition_of(rows, workflow.settings)
+        edit = operation(before)
+        said = edit.effects.message
+        if write_draft(workflow, rows, edit.definition, actor=actor, message=said, before=before):
             what = {"revision": workflow.revision, "what": edit.effects.message}
             record(actor, "edited", workflow, after=what)
     return edit
@@ -269,23 +283,62 @@ def raise_revision(workflow: Workflow, **fields: Any) -> None:
         setattr(workflow, name, value)
 
 
-def write_draft(workflow: Workflow, rows: DraftRows, definition: Definition, **fields: Any) -> bool:
+def write_draft(
+    workflow: Workflow,
+    rows: DraftRows,
+    definition: Definition,
+    *,
+    actor: Actor | None,
+    message: str = "",
+    origin: str = Origin.EDIT,
+    before: Definition | None = None,
+    **fields: Any,
+) -> bool:
     """Make the rows say what the definition says, and raise the revision; False when they do already.
 
-    Call it in the transaction of `lock_draft`. `fields` of the workflow are written with it. In this order, so that
-    no constraint is broken on the way:
+    Call it in the transaction of `lock_draft`. `fields` of the workflow are written with it. The change is kept for
+    `actor` to undo, as `message`; only a new workflow, which has no history, says None. `before` is what the rows
+    say, if it is at hand. In this order, so that no constraint is broken on the way:
     1. paths that go, or that hang on a step that goes; 2. steps that go, their bodies loosened first;
     3. steps that change or come; 4. who stands in whose body; 5. paths that change or come; 6. variables, triggers.
     """
+    if before is None and actor is not None:
+        # Before the plan: that writes into the rows.
+        before = definition_of(rows, workflow.settings)
     plan = _Plan(workflow, rows, definition)
     settings_differ = not _same(workflow.settings, definition.settings)
     if not (plan.has_work or settings_differ or fields):
         return False
+    about = about_changes(workflow, fields)
     if settings_differ:
         fields["settings"] = definition.settings
     raise_revision(workflow, **fields)
     plan.carry_out()
+    keep_draft(workflow.pk, workflow.revision, definition)
+    if actor is not None and before is not None:
+        revs = {row.key: row.revision for row, _ in plan.changed_steps} | {
+            row.key: row.revision for row in plan.new_steps
+        }
+        remember_change(
+            workflow,
+            before,
+            definition,
+            actor=actor,
+            message=message,
+            origin=origin,
+            about=about,
+            revs=revs,
+        )
     return True
+
+
+def about_changes(workflow: Workflow, fields: Mapping[str, Any]) -> dict[str, tuple[JSONValue, JSONValue]]:
+    """Which of the workflow's own words these fields change, as (before, after), for its history."""
+    return {
+        name: (getattr(workflow, name), fields[name])
+        for name in ABOUT_FIELDS
+        if name in fields and getattr(workflow, name) != fields[name]
+    }
 
 
 class _Plan:

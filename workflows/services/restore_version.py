@@ -29,7 +29,8 @@ def restore_version(
     refuse_bad_structure(definition, catalog)
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
-        if write_draft(workflow, read_rows(workflow), definition):
+        message = f"Version {version.number} restored."
+        if write_draft(workflow, read_rows(workflow), definition, actor=actor, message=message):
             after = {"version": version.number, "revision": workflow.revision}
             record(actor, "restored a version", workflow, after=after)
     return workflow

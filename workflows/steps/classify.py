@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import (
     Completed,
     ExecutionKind,
@@ -24,11 +22,9 @@ from workflows.steps.base import (
 from workflows.steps.fields import (
     BoolField,
     CategoriesField,
-    FallbackField,
-    ModelField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, needed_text, text_of
@@ -46,7 +42,9 @@ class ClassifyStep(StepType):
     aliases = ("classifier", "classification", "router")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("text", "categories", "instructions", "allow_none", "branch", "reason")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         categories = CategoriesField(
             label="Categories",
@@ -74,9 +72,6 @@ class ClassifyStep(StepType):
         reason = BoolField(
             label="Say why", help_text="One sentence, kept with the category.", section="Model", more=True
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
         return ExecutionKind.ASYNC
@@ -146,16 +141,17 @@ class ClassifyStep(StepType):
             for entry in categories
         )
         none = f" If none of them fits, choose “{NONE}”." if setting["allow_none"] else ""
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose the one category that fits the text below best.{none}\n\nCategories:\n{listed}\n\n"
             + (f"Rules:\n{rules}\n\n" if rules else "")
             + f"Text:\n{text}",
+            schema,
+            field="categories",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="categories")
+        value = asked.value
         chosen = value["category"] if isinstance(value, dict) else NONE
         is_none = setting["allow_none"] and chosen == NONE
         output: JSONObject = {
@@ -165,8 +161,8 @@ class ClassifyStep(StepType):
         if setting["reason"] and isinstance(value, dict):
             output["reason"] = value["reason"]
         port = chosen if setting["branch"] else "out"
-        notes = "; ".join(part for part in (f"{output['content']}", answer_notes(answer)) if part)
-        return Completed(output, port=port, answers=(answer,), notes=notes[:255])
+        notes = "; ".join(part for part in (f"{output['content']}", answer_notes(asked)) if part)
+        return Completed(output, port=port, answers=asked.answers, notes=notes[:255])
 
 
 def _names(config: JSONObject) -> list[str]:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from django import forms
-
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import MODEL, answer_notes, ask, method_field, switched_model_field, uses_model
+from workflows.steps.asking import answer_notes, ask
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import BoolField, ChoiceField, TemplateField, filled
+from workflows.steps.fields import (
+    MODEL,
+    BoolField,
+    ChoiceField,
+    SwitchedModelSettings,
+    TemplateField,
+    filled,
+    method_field,
+    switched_to_model,
+)
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, needed_text, usable
 
@@ -37,7 +44,19 @@ class CleanTextStep(StepType):
     name, label, icon, group = "clean_text", "Clean text", "eraser", Group.DO
     tagline = "Tidy a messy text"
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(SwitchedModelSettings):
+        field_order = (
+            "text",
+            "fix_letters",
+            "html",
+            "whitespace",
+            "straight_quotes",
+            "remove_links",
+            "remove_emails",
+            "lower_case",
+            "method",
+        )
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         fix_letters = BoolField(
             label="Mend broken letters", help_text="schÃ¶n becomes schön.", section="Cleaning", initial=True
@@ -61,16 +80,15 @@ class CleanTextStep(StepType):
         remove_emails = BoolField(label="Take out email addresses", section="Cleaning", more=True)
         lower_case = BoolField(label="Small letters only", section="Cleaning", more=True)
         method = method_field("mends and tidies")
-        model = switched_model_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
-        return ExecutionKind.ASYNC if uses_model(config) else ExecutionKind.CPU
+        return ExecutionKind.ASYNC if switched_to_model(config) else ExecutionKind.CPU
 
     def uses_model(self, config: JSONObject) -> bool:
-        return uses_model(config)
+        return switched_to_model(config)
 
     def retry_policy(self, config: JSONObject) -> RetryPolicy:
-        return THREE_TIMES if uses_model(config) else self.default_retry
+        return THREE_TIMES if switched_to_model(config) else self.default_retry
 
     def summary(self, config: JSONObject) -> str:
         setting = filled(self.ConfigForm, config)

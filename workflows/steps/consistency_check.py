@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import (
     Completed,
     ExecutionKind,
@@ -22,13 +20,11 @@ from workflows.steps.base import (
 from workflows.steps.fields import (
     BoolField,
     ChoiceField,
-    FallbackField,
     ListField,
-    ModelField,
-    NumberField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
+    longest_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.sources import adopt_labels, as_sections, in_words, parts_of, sources_field
@@ -84,7 +80,9 @@ class ConsistencyCheckStep(StepType):
     aliases = ("consistency-check", "consistency")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("sources", "rules", "instructions", "fails_at", "route")
+
         sources = sources_field("What is checked against each other.")
         rules = ListField(
             label="Rules",
@@ -105,18 +103,7 @@ class ConsistencyCheckStep(StepType):
             help_text="Off: the run goes on either way, and {{steps.Label.passed}} says how it went.",
             section="Result",
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
-        max_tokens = NumberField(
-            label="Longest answer",
-            unit="tokens",
-            section="Model",
-            least=1,
-            most=1_000_000,
-            initial=4_000,
-            more=True,
-        )
+        max_tokens = longest_field(4_000)
 
     def adopt(self, config: JSONObject) -> JSONObject:
         return adopt_labels(config)
@@ -141,16 +128,17 @@ class ConsistencyCheckStep(StepType):
         """`passed`, and `findings` of `{severity, where, what}`, worst first. Raises StepError."""
         setting = filled(self.ConfigForm, context.config)
         parts = parts_of(context, setting["sources"])
-        answer = await ask(
+        asked = await ask_fields(
             context,
             "\n\n".join([self._task(context, setting), as_sections(parts)]),
+            SCHEMA,
+            field="instructions",
             system=_SYSTEM,
             model=setting["model"],
             temperature=0.0,
             max_tokens=setting["max_tokens"],
-            schema=SCHEMA,
         )
-        value = json_in(answer, SCHEMA, field="instructions")
+        value = asked.value
         if not isinstance(value, dict):
             raise StepError("The model's answer has no findings.", code="invalid_answer", retryable=True)
         findings = sorted(value["findings"], key=lambda found: -_RANK[found["severity"]])
@@ -165,9 +153,9 @@ class ConsistencyCheckStep(StepType):
         said = (
             f"{'Passed' if passed else 'Not passed'}: {plural(len(findings), 'finding')} in {in_words(parts)}"
         )
-        notes = "; ".join(part for part in (said, answer_notes(answer)) if part)
+        notes = "; ".join(part for part in (said, answer_notes(asked)) if part)
         port = (PASSED if passed else FAILED) if setting["route"] else Port().name
-        return Completed(check_output(output), port=port, answers=(answer,), notes=notes)
+        return Completed(check_output(output), port=port, answers=asked.answers, notes=notes)
 
     def _task(self, context: StepContext, setting: JSONObject) -> str:
         rules = [

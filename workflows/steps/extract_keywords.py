@@ -6,21 +6,20 @@ import re
 from collections import Counter
 from typing import Final
 
-from django import forms
-
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import (
-    MODEL,
-    answer_notes,
-    ask,
-    json_in,
-    method_field,
-    switched_model_field,
-    uses_model,
-)
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import ChoiceField, NumberField, TemplateField, filled
+from workflows.steps.fields import (
+    MODEL,
+    ChoiceField,
+    NumberField,
+    SwitchedModelSettings,
+    TemplateField,
+    filled,
+    method_field,
+    switched_to_model,
+)
 from workflows.steps.language import CHOICES, LANGUAGES, language_of, stemmer, stop_words, words_of
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, needed_text, plural
@@ -36,7 +35,9 @@ class ExtractKeywordsStep(StepType):
     name, label, icon, group = "extract_keywords", "Extract keywords", "key-round", Group.THINK
     tagline = "What a text is about"
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(SwitchedModelSettings):
+        field_order = ("text", "count", "max_words", "language", "method")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         count = NumberField(
             label="At most",
@@ -58,16 +59,15 @@ class ExtractKeywordsStep(StepType):
         )
         language = ChoiceField(label="Language", choices=CHOICES, section="Keywords", more=True)
         method = method_field("by position, frequency and company")
-        model = switched_model_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
-        return ExecutionKind.ASYNC if uses_model(config) else ExecutionKind.CPU
+        return ExecutionKind.ASYNC if switched_to_model(config) else ExecutionKind.CPU
 
     def uses_model(self, config: JSONObject) -> bool:
-        return uses_model(config)
+        return switched_to_model(config)
 
     def retry_policy(self, config: JSONObject) -> RetryPolicy:
-        return THREE_TIMES if uses_model(config) else self.default_retry
+        return THREE_TIMES if switched_to_model(config) else self.default_retry
 
     def summary(self, config: JSONObject) -> str:
         setting = filled(self.ConfigForm, config)
@@ -107,15 +107,16 @@ class ExtractKeywordsStep(StepType):
             "additionalProperties": False,
             "properties": {"keywords": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
         }
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose at most {plural(count, 'keyword')} that say what the text below is about, the most telling first. "
             f"Take each exactly as it stands in the text.\n\nText:\n{text}",
+            schema,
+            field="method",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="method")
+        value = asked.value
         named = value["keywords"] if isinstance(value, dict) else []
         language = language_of(text, setting["language"])
         standing = [spelled for word in named if (spelled := standing_in(word, text))]
@@ -127,14 +128,14 @@ class ExtractKeywordsStep(StepType):
                 code="invalid_answer",
                 retryable=True,
                 field="method",
-                detail=answer.text[:2_000],
+                detail=asked.answer.text[:2_000],
             )
         kept = distinct[:count]
         found = [(word, round(1 - place / len(kept), 3)) for place, word in enumerate(kept)]
         left_out = len(named) - len(standing)
         notes = f"{left_out} left out that do not stand in the text" if left_out else ""
         return Completed(
-            _output(found), answers=(answer,), notes="; ".join(filter(None, (notes, answer_notes(answer))))
+            _output(found), answers=asked.answers, notes="; ".join(filter(None, (notes, answer_notes(asked))))
         )
 
 

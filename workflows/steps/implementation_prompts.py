@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.expressions.names import as_text
 from workflows.lib.errors import Problem
@@ -14,14 +12,15 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.base import Group, NewItem, OpenItems, Outcome, StepContext, StepType
 from workflows.steps.fan_out import amount_of, amount_problems, own_step, with_headings
 from workflows.steps.fields import (
+    MODEL_SETTINGS,
     ChoiceField,
-    FallbackField,
-    ModelField,
+    ModelSettings,
     NumberField,
     TemplateField,
     TextField,
     filled,
-    refusal_field,
+    longest_field,
+    temperature_field,
 )
 from workflows.steps.item_lists import SPLITS, heading_of, items_of
 from workflows.steps.registry import register
@@ -36,7 +35,6 @@ _TASK: Final = (
     "step by step, what it must fit together with, and how to tell that it is done."
 )
 _ITEM: Final = "Topic (item {{loop.number}} of {{loop.count}}): {{item.heading}}\n\n{{item.content}}"
-_MODEL_SETTINGS: Final = ("model", "fallback", "fallback_on_refusal", "temperature", "max_tokens")
 
 
 @register
@@ -48,7 +46,9 @@ class ImplementationPromptsStep(StepType):
     aliases = ("implementation-prompts", "implementation-prompt", "implementation_prompt")
     is_container = True
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("plan", "split", "heading", "instructions", "background", "concurrency")
+
         plan = TemplateField(
             label="Plan",
             help_text="A list, or a text that is taken apart: {{previous}}, {{steps.Analysis.items}}.",
@@ -83,28 +83,8 @@ class ImplementationPromptsStep(StepType):
         concurrency = NumberField(
             label="At the same time", unit="items", section="Prompts", least=1, most=50, initial=5, more=True
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
-        temperature = NumberField(
-            label="Temperature",
-            section="Model",
-            least=0,
-            most=2,
-            whole=False,
-            step=0.1,
-            initial=0.4,
-            more=True,
-        )
-        max_tokens = NumberField(
-            label="Longest prompt",
-            unit="tokens",
-            section="Model",
-            least=1,
-            most=1_000_000,
-            initial=4_000,
-            more=True,
-        )
+        temperature = temperature_field(0.4)
+        max_tokens = longest_field(4_000, label="Longest prompt")
         tolerated = TextField(
             label="Failed items that are fine",
             help_text="A number, or a share such as 10%. One more, and the step fails.",
@@ -134,7 +114,7 @@ class ImplementationPromptsStep(StepType):
         parts = [setting["instructions"].strip(), _ITEM]
         if setting["background"].strip():
             parts.append(f"Background:\n{setting['background'].strip()}")
-        config = {name: setting[name] for name in _MODEL_SETTINGS}
+        config = {name: setting[name] for name in MODEL_SETTINGS}
         return own_step(step, {**config, "system_prompt": _SYSTEM, "prompt": "\n\n".join(parts)})
 
     def execute(self, context: StepContext) -> Outcome:

@@ -84,11 +84,11 @@ def on_unknown_field(default: OnUnknown, section: str) -> ChoiceField:
         label="If it may have arrived",
         choices=(
             (OnUnknown.REPEAT.value, "Send it again"),
-            (OnUnknown.ASK.value, "Stop and ask"),
+            (OnUnknown.ASK.value, "Ask a person"),
             (OnUnknown.SKIP.value, "Leave it"),
         ),
         initial=default.value,
-        help_text="A crash or a cut connection can hide whether it did. After “stop”, retrying the run sends it again.",
+        help_text="A crash or a cut connection can hide whether it did. “Ask” makes the run wait for a reviewer who says so.",
         section=section,
         more=True,
     )

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import re
-import threading
-from importlib.metadata import entry_points
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from django import forms
 
-import workflows.steps
 from workflows.definition.retry import RetryPolicy
 from workflows.lib.errors import Fault, StepwellError
+from workflows.lib.plugins import Plugins
 from workflows.steps.base import Group, StepType
 from workflows.steps.fields import ConfigField
 
 ENTRY_POINTS: Final = "stepwell.steps"
 
 _T = TypeVar("_T", bound=type[StepType])
-_types: dict[str, StepType] = {}
 _aliases: dict[str, str] = {}
-_lock = threading.RLock()
-_discovered = False
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TEXTS: Final = {
@@ -54,17 +47,20 @@ def register(cls: _T) -> _T:
     fault = _fault(cls)
     if fault:
         raise BadStepType(fault)
-    with _lock:
+    with PLUGINS.lock:
         where = f"{cls.__module__}.{cls.__qualname__}"
         for name in (cls.name, *cls.aliases):
-            holder = _types.get(name) or _types.get(_aliases.get(name, ""))
+            holder = PLUGINS.known.get(name) or PLUGINS.known.get(_aliases.get(name, ""))
             if holder is not None and type(holder) is not cls:
                 raise BadStepType(
                     f"Two step types are named {name!r}: {where} and {type(holder).__module__}."
                 )
-        _types[cls.name] = cls()
+        PLUGINS.add(cls.name, cls)
         _aliases.update(dict.fromkeys(cls.aliases, cls.name))
     return cls
+
+
+PLUGINS: Final[Plugins[StepType]] = Plugins("workflows.steps", ENTRY_POINTS, register)
 
 
 def _fault(cls: object) -> str | None:
@@ -112,23 +108,23 @@ def get(name: str) -> StepType:
     if found is None:
         from workflows.expressions.paths import nearest
 
-        near = nearest(name, _types)
-        hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(_types))}."
+        known = PLUGINS.all()
+        near = nearest(name, known)
+        hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(known))}."
         raise UnknownStepType(f"There is no step type {name!r}.{hint}")
     return found
 
 
 def find(name: str) -> StepType | None:
     """The type of this name or alias, or None."""
-    _discover()
-    return _types.get(name) or _types.get(_aliases.get(name, ""))
+    known = PLUGINS.all()
+    return known.get(name) or known.get(_aliases.get(name, ""))
 
 
 def all_types() -> tuple[StepType, ...]:
     """Every type, by group in the picker's order, then by label."""
-    _discover()
     groups = list(Group)
-    return tuple(sorted(_types.values(), key=lambda kind: (groups.index(kind.group), kind.label)))
+    return tuple(sorted(PLUGINS.all().values(), key=lambda kind: (groups.index(kind.group), kind.label)))
 
 
 def by_group() -> tuple[tuple[Group, tuple[StepType, ...]], ...]:
@@ -136,23 +132,3 @@ def by_group() -> tuple[tuple[Group, tuple[StepType, ...]], ...]:
     found = all_types()
     groups = ((group, tuple(kind for kind in found if kind.group is group)) for group in Group)
     return tuple((group, kinds) for group, kinds in groups if kinds)
-
-
-def _discover() -> None:
-    global _discovered
-    if not _discovered:
-        with _lock:
-            _find()
-            _discovered = True
-
-
-def _find() -> None:
-    if _discovered:  # another thread was first
-        return
-    for module in pkgutil.iter_modules(workflows.steps.__path__):
-        importlib.import_module(f"{workflows.steps.__name__}.{module.name}")
-    for point in entry_points(group=ENTRY_POINTS):
-        loaded: object = point.load()
-        # A point may name a class, or a module whose decorators do the work when it is loaded.
-        if inspect.isclass(loaded):
-            register(cast(type[StepType], loaded))

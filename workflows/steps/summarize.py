@@ -6,15 +6,22 @@ import math
 import re
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import MODEL, answer_notes, ask, method_field, switched_model_field, uses_model
+from workflows.steps.asking import answer_notes, ask
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import ChoiceField, NumberField, TemplateField, filled
+from workflows.steps.fields import (
+    MODEL,
+    ChoiceField,
+    NumberField,
+    SwitchedModelSettings,
+    TemplateField,
+    filled,
+    method_field,
+    switched_to_model,
+)
 from workflows.steps.language import (
     CHOICES,
     LANGUAGES,
@@ -38,7 +45,9 @@ class SummarizeStep(StepType):
     name, label, icon, group = "summarize", "Summarize", "align-left", Group.THINK
     tagline = "The most telling sentences"
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(SwitchedModelSettings):
+        field_order = ("text", "length", "sentences", "share", "ranking", "language", "method")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         length = ChoiceField(
             label="Length",
@@ -71,7 +80,6 @@ class SummarizeStep(StepType):
         )
         language = ChoiceField(label="Language", choices=CHOICES, section="Summary", more=True)
         method = method_field("picks sentences")
-        model = switched_model_field()
 
     def adopt(self, config: JSONObject) -> JSONObject:
         if "length" not in config and config.get("share") and not config.get("sentences"):
@@ -79,13 +87,13 @@ class SummarizeStep(StepType):
         return config
 
     def kind(self, config: JSONObject) -> ExecutionKind:
-        return ExecutionKind.ASYNC if uses_model(config) else ExecutionKind.CPU
+        return ExecutionKind.ASYNC if switched_to_model(config) else ExecutionKind.CPU
 
     def uses_model(self, config: JSONObject) -> bool:
-        return uses_model(config)
+        return switched_to_model(config)
 
     def retry_policy(self, config: JSONObject) -> RetryPolicy:
-        return THREE_TIMES if uses_model(config) else self.default_retry
+        return THREE_TIMES if switched_to_model(config) else self.default_retry
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         setting = filled(self.ConfigForm, step.config)

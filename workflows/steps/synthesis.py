@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import ChatAnswer
@@ -13,12 +11,11 @@ from workflows.steps.asking import answer_notes, ask
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepType
 from workflows.steps.digests import digest_field, digest_of
 from workflows.steps.fields import (
-    FallbackField,
-    ModelField,
-    NumberField,
+    ModelSettings,
     TemplateField,
     filled,
-    refusal_field,
+    longest_field,
+    temperature_field,
 )
 from workflows.steps.registry import register
 from workflows.steps.sources import adopt_labels, as_sections, in_words, parts_of, sources_field
@@ -43,7 +40,9 @@ class SynthesisStep(StepType):
     aliases = ("synthesize", "synthesise")
     default_retry = THREE_TIMES
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(ModelSettings):
+        field_order = ("sources", "instructions")
+
         sources = sources_field("What is brought together.")
         instructions = TemplateField(
             label="Instructions",
@@ -54,29 +53,8 @@ class SynthesisStep(StepType):
             required=True,
             other_names=("prompt",),
         )
-        model = ModelField(label="Model", help_text="provider:model, or default.")
-        fallback = FallbackField()
-        fallback_on_refusal = refusal_field()
-        temperature = NumberField(
-            label="Temperature",
-            section="Model",
-            least=0,
-            most=2,
-            whole=False,
-            step=0.1,
-            initial=0.5,
-            more=True,
-        )
-        max_tokens = NumberField(
-            label="Longest answer",
-            unit="tokens",
-            section="Model",
-            least=1,
-            most=1_000_000,
-            initial=4_000,
-            more=True,
-        )
-
+        temperature = temperature_field(0.5)
+        max_tokens = longest_field(4_000)
         digest = digest_field()
 
     def adopt(self, config: JSONObject) -> JSONObject:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from django import forms
-
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import (
-    MODEL,
-    answer_notes,
-    ask,
-    json_in,
-    method_field,
-    switched_model_field,
-    uses_model,
-)
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
-from workflows.steps.fields import CategoriesField, ChoiceField, TemplateField, TextField, filled
+from workflows.steps.fields import (
+    MODEL,
+    CategoriesField,
+    ChoiceField,
+    SwitchedModelSettings,
+    TemplateField,
+    TextField,
+    filled,
+    method_field,
+    switched_to_model,
+)
 from workflows.steps.language import CHOICES, language_of, stemmer, words_of
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, needed_text
@@ -36,7 +36,9 @@ class TagCategoryStep(StepType):
     name, label, icon, group = "tag_category", "Tag with a category", "tag", Group.THINK
     tagline = "One of your categories"
 
-    class ConfigForm(forms.Form):
+    class ConfigForm(SwitchedModelSettings):
+        field_order = ("text", "categories", "fallback", "language", "method")
+
         text = TemplateField(label="Text", section="Text", rows=2, initial=PREVIOUS, required=True)
         categories = CategoriesField(
             label="Categories",
@@ -52,16 +54,15 @@ class TagCategoryStep(StepType):
         )
         language = ChoiceField(label="Language", choices=CHOICES, section="Categories", more=True)
         method = method_field("counts the words")
-        model = switched_model_field()
 
     def kind(self, config: JSONObject) -> ExecutionKind:
-        return ExecutionKind.ASYNC if uses_model(config) else ExecutionKind.CPU
+        return ExecutionKind.ASYNC if switched_to_model(config) else ExecutionKind.CPU
 
     def uses_model(self, config: JSONObject) -> bool:
-        return uses_model(config)
+        return switched_to_model(config)
 
     def retry_policy(self, config: JSONObject) -> RetryPolicy:
-        return THREE_TIMES if uses_model(config) else self.default_retry
+        return THREE_TIMES if switched_to_model(config) else self.default_retry
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         names = [entry["name"] for entry in step.config.get("categories") or ()]
@@ -118,21 +119,22 @@ class TagCategoryStep(StepType):
             for entry in categories
         )
         fallback = self._fallback(setting, categories)
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose the one category that fits the text below best. If none fits, choose “{fallback}”.\n\n"
             f"Categories:\n{listed}\n\nText:\n{text}",
+            schema,
+            field="categories",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="categories")
+        value = asked.value
         category = value["category"] if isinstance(value, dict) else fallback
         scores = score(text, categories, language=language_of(text, setting["language"]))
         return Completed(
             {"content": category, "category": category, "matched": True, "scores": scores},
-            answers=(answer,),
-            notes=answer_notes(answer),
+            answers=asked.answers,
+            notes=answer_notes(asked),
         )
 
     def _given(self, context: StepContext, setting: JSONObject) -> tuple[str, list[JSONObject]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from workflows.definition.graph import Definition
 from workflows.definition.operations import Edit
@@ -19,11 +20,13 @@ from workflows.models import Workflow
 from workflows.presenters.builder_page import BuilderPage
 from workflows.selectors import visible_workflows
 from workflows.services.drafts import apply_operation
+from workflows.services.undo_change import possible
 from workflows.tenancy.access import TenantRequest, get_or_404
 from workflows.tenancy.roles import Permission
 
 OPEN_HEADER: Final = "Stepwell-Open"
 FOLDED_HEADER: Final = "Stepwell-Folded"
+REVISION_HEADER: Final = "Stepwell-Revision"
 _MOST_OPEN: Final = 20
 
 
@@ -44,6 +47,12 @@ def folded(request: TenantRequest) -> tuple[str, ...]:
     return tuple(key for key in request.headers.get(FOLDED_HEADER, "").split(",") if key)
 
 
+def known_revision(request: TenantRequest) -> int | None:
+    """The draft's revision that the asking page shows; None when it does not say."""
+    said = request.headers.get(REVISION_HEADER) or request.GET.get("since") or request.POST.get("known", "")
+    return int(said) if said.isascii() and said.isdigit() else None
+
+
 def may_edit(request: TenantRequest, workflow: Workflow) -> bool:
     return request.actor.may(Permission.EDIT_WORKFLOWS) and workflow.status != Workflow.Status.ARCHIVED
 
@@ -56,6 +65,8 @@ def builder_context(request: TenantRequest, page: BuilderPage) -> dict[str, Any]
         "workflow": page.workflow,
         "editable": may_edit(request, page.workflow),
         "base_url": reverse("workflows:builder", args=[page.workflow.pk]),
+        # Asked for by the templates that show the buttons.
+        "history": SimpleLazyObject(lambda: possible(page.workflow, request.actor)),
     }
 
 
@@ -75,8 +86,9 @@ def answer_list(
     focus: str = "",
     definition: Definition | None = None,
     level: str = "ok",
+    undo: bool = False,
 ) -> HttpResponse:
-    """The whole list anew, with `message` as a toast.
+    """The whole list anew, with `message` as a toast; `undo` gives it a button that takes the change back.
 
     `open_key` is the card to have open (it closes the others); `focus` names the element to focus: `first` is the
     first field that must be filled in, a CSS selector is that element.
@@ -88,8 +100,15 @@ def answer_list(
     keys = (open_key,) if open_key else tuple(key for key in opened(request) if key != close_key)
     page = BuilderPage(workflow, keys, definition=definition, folded=folded(request))
     response = render(request, "workflows/builder/_answer_list.html", builder_context(request, page))
-    changed = {"open": list(keys), "focus": focus, "key": open_key}
-    return _with_triggers(response, message, {"builder:changed": changed}, level=level)
+    changed = {"open": list(keys), "focus": focus, "key": open_key, "revision": workflow.revision}
+    back = {
+        "action": "Undo",
+        "post": reverse("workflows:undo", args=[workflow.pk]),
+        "values": {"revision": workflow.revision},
+    }
+    return _with_triggers(
+        response, message, {"builder:changed": changed}, level=level, more=back if undo else {}
+    )
 
 
 def refuse(request: TenantRequest, workflow: Workflow, error: StepwellError, key: str = "") -> HttpResponse:
@@ -129,6 +148,7 @@ def perform(
         close_key=close_key,
         focus=focus,
         definition=edit.definition,
+        undo=True,
     )
 
 
@@ -140,9 +160,14 @@ def ask(request: TenantRequest, template: str, context: dict[str, Any], *, statu
 
 
 def _with_triggers(
-    response: HttpResponse, message: str, events: dict[str, Any], *, level: str = "ok"
+    response: HttpResponse,
+    message: str,
+    events: dict[str, Any],
+    *,
+    level: str = "ok",
+    more: Mapping[str, Any] | None = None,
 ) -> HttpResponse:
     if message:
-        events["toast"] = {"text": message, "kind": level}
+        events["toast"] = {"text": message, "kind": level, **(more or {})}
     response["HX-Trigger"] = json.dumps(events)
     return response

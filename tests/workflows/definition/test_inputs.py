@@ -22,21 +22,37 @@ def test_the_schema_says_types_defaults_and_what_is_required():
     assert input_schema(WHOLE) == {
         "type": "object",
         "properties": {
-            "topic": {"type": "string", "description": "What it is about"},
+            "topic": {"type": "string", "description": "What it is about", "minLength": 1},
             "size": {"type": "number", "default": 3},
             "deep": {"type": "boolean"},
             "tags": {"type": "array"},
             "about": {"type": "object"},
         },
-        "additionalProperties": True,
+        "additionalProperties": False,
         "required": ["topic"],
     }
+    assert input_schema(definition("a"))["additionalProperties"] is True
 
 
-def test_defaults_are_filled_in_and_other_keys_are_kept():
-    checked = check_input(WHOLE, {"topic": "wells", "more": [1]})
+def test_defaults_are_filled_in_and_other_keys_are_kept_where_that_is_allowed():
+    checked = check_input(WHOLE, {"topic": "wells", "more": [1]}, strict=False)
     assert checked.values == {"topic": "wells", "more": [1], "size": 3}
     assert checked.problems == ()
+
+
+def test_a_name_that_no_variable_declares_is_an_error_that_lists_the_known_ones():
+    (problem,) = check_input(WHOLE, {"topic": "wells", "topics": 1}).problems
+    assert (problem.code, problem.field, problem.path) == ("unknown_input", "topics", "input_data.topics")
+    assert problem.message == "The workflow has no input “topics”."
+    assert problem.fix == "Did you mean “topic”? Its inputs are: about, deep, size, tags, topic."
+    assert check_input(definition("a", variable("v", kind="context")), {"any": 1}).problems == ()
+
+
+def test_empty_text_is_no_required_text():
+    (problem,) = check_input(WHOLE, {"topic": ""}).problems
+    assert (problem.code, problem.field) == ("missing_input", "topic")
+    assert problem.message == "The input “topic” is empty."
+    assert check_input(definition("a", variable("topic")), {"topic": ""}).problems == ()
 
 
 def test_a_default_is_not_shared_between_runs():

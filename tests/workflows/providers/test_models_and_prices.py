@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from workflows.lib import plugins
 from workflows.providers import registry
 from workflows.providers.base import ModelRef, Provider, Usage
 from workflows.providers.models import BadModel, parse_model, resolve_model
@@ -132,14 +133,14 @@ def test_providers_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch):
             return Elsewhere
 
     monkeypatch.setattr(
-        registry, "entry_points", lambda group: [Point()] if group == "stepwell.providers" else []
+        plugins, "entry_points", lambda group: [Point()] if group == "stepwell.providers" else []
     )
-    monkeypatch.setattr(registry, "_discovered", False)
+    monkeypatch.setattr(registry.PLUGINS, "discovered", False)
     try:
         assert registry.get("elsewhere").label == "Elsewhere"
         assert registry.is_known("demo")
     finally:
-        registry._providers.pop("elsewhere", None)
+        registry.PLUGINS.known.pop("elsewhere", None)
 
 
 class Elsewhere(Provider):

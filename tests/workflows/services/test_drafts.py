@@ -158,7 +158,7 @@ def test_the_queries_do_not_grow_with_the_steps(world: World):
     assert cost(3) == cost(60)
     read, one, same = cost(5)
     assert read <= 6
-    assert one <= 10
+    assert one <= 13
     assert same <= 7
 
 

@@ -9,6 +9,7 @@ from django.http import QueryDict
 from tests.support.steps import FakeChat, execute
 from workflows.definition.graph import ErrorChoice, ErrorPolicy, StepDef
 from workflows.definition.types import ALL_PORTS, PARALLEL, TypeCatalog
+from workflows.lib import plugins
 from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 from workflows.steps import registry
 from workflows.steps.base import (
@@ -31,7 +32,7 @@ TYPES = registry.all_types()
 EXPECTED = {
     "start", "end", "llm", "clean_text", "summarize", "extract_keywords", "tag_category",
     "transform", "condition", "filter", "merge", "set_variable", "delay", "review",
-    "extract", "classify", "parse", "validate", "http_request", "webhook", "email",
+    "extract", "classify", "parse", "validate", "http_request", "webhook", "email", "send_event",
     "fan_out", "loop", "parallel", "synthesis", "consistency_check", "implementation_prompts",
 }  # fmt: skip
 TEXT = (
@@ -55,6 +56,7 @@ WORKING: dict[str, dict[str, Any]] = {
     "parse": {"format": "lines"},
     "validate": {"schema": {"type": "string"}},
     "http_request": {"url": "https://example.com/{{input.text}}"},
+    "send_event": {"event": "crm/lead.changed"},
     "webhook": {"url": "https://example.com/hook"},
     "email": {"to": "ann@example.com", "subject": "The well"},
     "subworkflow": {"workflow": "Text pipeline"},
@@ -307,12 +309,10 @@ def test_types_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch):
         def load(self) -> object:
             return Elsewhere
 
-    monkeypatch.setattr(
-        registry, "entry_points", lambda group: [Point()] if group == "stepwell.steps" else []
-    )
-    monkeypatch.setattr(registry, "_discovered", False)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [Point()] if group == "stepwell.steps" else [])
+    monkeypatch.setattr(registry.PLUGINS, "discovered", False)
     try:
         assert registry.get("elsewhere").label == "Elsewhere"
         assert registry.find("llm") is not None
     finally:
-        registry._types.pop("elsewhere", None)
+        registry.PLUGINS.known.pop("elsewhere", None)

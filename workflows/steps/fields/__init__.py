@@ -1,0 +1,128 @@
+"""Fields of the settings forms: what each setting means, how it is read, where its texts are."""
+
+from __future__ import annotations
+
+from workflows.steps.fields.base import (
+    BAD_TEXT,
+    REQUIRED,
+    STRUCTURAL,
+    UNKNOWN_SETTING,
+    WRONG_TYPE,
+    ConfigField,
+    ConfigWidget,
+    Rewrite,
+    WrongType,
+)
+from workflows.steps.fields.conditions import (
+    CasesField,
+    RowsField,
+    condition_expressions,
+    condition_faults,
+    read_condition,
+    rewritten_condition,
+    value_for_control,
+    value_from_control,
+)
+from workflows.steps.fields.durations import (
+    DurationField,
+    parse_duration,
+)
+from workflows.steps.fields.library import LibraryPromptField, PersonaField
+from workflows.steps.fields.lists import (
+    CategoriesField,
+    ListField,
+    MappingField,
+)
+from workflows.steps.fields.model import (
+    BUILT_IN,
+    MODEL,
+    MODEL_SETTINGS,
+    FallbackField,
+    ModelField,
+    ModelSettings,
+    SwitchedModelSettings,
+    fallback_of,
+    longest_field,
+    method_field,
+    refusal_field,
+    switched_to_model,
+    temperature_field,
+)
+from workflows.steps.fields.people import (
+    AssigneesField,
+    ButtonsField,
+    FormField,
+)
+from workflows.steps.fields.plain import (
+    BoolField,
+    ChoiceField,
+    ExpressionField,
+    JSONSchemaField,
+    NumberField,
+    TemplateField,
+    TextField,
+)
+from workflows.steps.fields.reading import (
+    clean_fields,
+    config_fields,
+    filled,
+    is_structural,
+    posted_fields,
+    without_defaults,
+)
+
+__all__ = [
+    "BAD_TEXT",
+    "BUILT_IN",
+    "MODEL",
+    "MODEL_SETTINGS",
+    "REQUIRED",
+    "STRUCTURAL",
+    "UNKNOWN_SETTING",
+    "WRONG_TYPE",
+    "AssigneesField",
+    "BoolField",
+    "ButtonsField",
+    "CasesField",
+    "CategoriesField",
+    "ChoiceField",
+    "ConfigField",
+    "ConfigWidget",
+    "DurationField",
+    "ExpressionField",
+    "FallbackField",
+    "FormField",
+    "JSONSchemaField",
+    "LibraryPromptField",
+    "ListField",
+    "MappingField",
+    "ModelField",
+    "ModelSettings",
+    "NumberField",
+    "PersonaField",
+    "Rewrite",
+    "RowsField",
+    "SwitchedModelSettings",
+    "TemplateField",
+    "TextField",
+    "WrongType",
+    "clean_fields",
+    "condition_expressions",
+    "condition_faults",
+    "config_fields",
+    "fallback_of",
+    "filled",
+    "is_structural",
+    "longest_field",
+    "method_field",
+    "parse_duration",
+    "posted_fields",
+    "read_condition",
+    "refusal_field",
+    "rewritten_condition",
+    "switched_to_model",
+    "temperature_field",
+    "value_for_control",
+    "value_from_control",
+    "without_defaults",
+]
