@@ -7,47 +7,57 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0012_model_calls'),
-        ('tenancy', '0002_provider_accounts_and_budgets'),
-        ('workflows', '0004_library'),
+        ("runs", "0012_model_calls"),
+        ("tenancy", "0002_provider_accounts_and_budgets"),
+        ("workflows", "0004_library"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StoredFigures',
+            name="StoredFigures",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hours', models.PositiveSmallIntegerField(choices=[(1, 'Hour'), (24, 'Day')])),
-                ('start', models.DateTimeField()),
-                ('document', models.JSONField()),
-                ('ended', models.PositiveIntegerField(default=0)),
-                ('calls', models.PositiveIntegerField(default=0)),
-                ('sealed', models.BooleanField(default=False)),
-                ('made_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hours", models.PositiveSmallIntegerField(choices=[(1, "Hour"), (24, "Day")])),
+                ("start", models.DateTimeField()),
+                ("document", models.JSONField()),
+                ("ended", models.PositiveIntegerField(default=0)),
+                ("calls", models.PositiveIntegerField(default=0)),
+                ("sealed", models.BooleanField(default=False)),
+                ("made_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'verbose_name_plural': 'stored figures',
-                'ordering': ['start'],
+                "verbose_name_plural": "stored figures",
+                "ordering": ["start"],
             },
         ),
         migrations.AddIndex(
-            model_name='attempt',
-            index=models.Index(condition=models.Q(('provider', ''), _negated=True), fields=['tenant', 'ended_at'], name='attempt_ended'),
+            model_name="attempt",
+            index=models.Index(
+                condition=models.Q(("provider", ""), _negated=True),
+                fields=["tenant", "ended_at"],
+                name="attempt_ended",
+            ),
         ),
         migrations.AddIndex(
-            model_name='run',
-            index=models.Index(fields=['tenant', 'completed_at'], name='run_ended'),
+            model_name="run",
+            index=models.Index(fields=["tenant", "completed_at"], name="run_ended"),
         ),
         migrations.AddField(
-            model_name='storedfigures',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant'),
+            model_name="storedfigures",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenancy.tenant"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='storedfigures',
-            constraint=models.UniqueConstraint(fields=('tenant', 'hours', 'start'), name='figures_once'),
+            model_name="storedfigures",
+            constraint=models.UniqueConstraint(fields=("tenant", "hours", "start"), name="figures_once"),
         ),
     ]
