@@ -35,7 +35,7 @@ start_router = Router(tags=["Executions"])
 router = Router(tags=["Executions"])
 
 _IDEMPOTENCY_CHARS: Final = 255
-_LARGEST_NUMBER: Final = 2**31 - 1
+LARGEST_NUMBER: Final = 2**31 - 1
 
 
 class Start(Body):
@@ -43,7 +43,7 @@ class Start(Body):
         {}, description="One value for each input variable; at most 2,000,000 bytes."
     )
     variables: dict[str, Any] | None = Field(None, description="Context variables at the start.")
-    version: Annotated[int, Field(ge=1, le=_LARGEST_NUMBER)] | Literal["draft"] | None = Field(
+    version: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)] | Literal["draft"] | None = Field(
         None, description="The newest published one when left out; the draft if there is none."
     )
     test: StrictBool = Field(False, description="A test run: counts for no success figures.")
@@ -125,7 +125,7 @@ def _runs(actor: Actor) -> TenantQuerySet[Run]:
     return rows.select_related("version").defer("version__document", "trigger_data")
 
 
-def _whole(run: Run, status: int = 200) -> HttpResponse:
+def whole(run: Run, status: int = 200) -> HttpResponse:
     headers = {"Location": f"/api/workflow-executions/{run.pk}"} if status == 202 else {}
     return answer(executions_json([run], whole=True, steps=True)[0], status, headers)
 
@@ -169,7 +169,7 @@ def execute(
     except TooLarge as error:
         problem = Problem("too_large", error.message, field="input_data", path="input_data")
         raise TooLarge(error.message, problems=(problem,)) from error
-    return _whole(get_run(request, str(run.pk)), 202)
+    return whole(get_run(request, str(run.pk)), 202)
 
 
 def _checked_key(key: str) -> str:
@@ -226,7 +226,7 @@ def _in_utc(at: datetime, field: str) -> datetime:
     "/{id}", response={200: Execution, **THING}, operation_id="get_execution", summary="Get an execution"
 )
 def get(request: HttpRequest, id: str) -> HttpResponse:
-    return _whole(get_run(request, id))
+    return whole(get_run(request, id))
 
 
 @router.get(
@@ -313,7 +313,7 @@ async def follow(request: HttpRequest, id: str) -> HttpResponseBase:
 def _control(request: HttpRequest, id: str, act: Callable[[Run], Run]) -> HttpResponse:
     run = get_run(request, id, Permission.CONTROL_RUNS)
     act(run)
-    return _whole(get_run(request, id))
+    return whole(get_run(request, id))
 
 
 @router.post(
@@ -369,7 +369,7 @@ def retry(request: HttpRequest, id: str, body: JsonBody[Retry | None] = None) ->
         again = retry_items(
             run=run, actor=actor_of(request), items=chosen, step=wish.from_step, model=wish.model
         )
-        return _whole(get_run(request, str(again.pk)), 200 if again.pk == run.pk else 202)
+        return whole(get_run(request, str(again.pk)), 200 if again.pk == run.pk else 202)
     return _control(
         request,
         id,

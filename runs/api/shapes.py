@@ -35,6 +35,9 @@ def executions_json(runs: Sequence[Run], *, whole: bool, steps: bool) -> list[JS
             "workflow_version": run.version.number,
             "kind": run.kind,
             "origin": str(run.origin_id) if run.origin_id else None,
+            "from_step": run.from_step or None,
+            "config_overrides": run.overrides,
+            "breakpoints": run.debug.get("breakpoints", []),
             "trigger": run.trigger_type,
             "status": run.status,
             "intent": run.intent or None,
@@ -176,6 +179,8 @@ class TraceRow(Schema):
     provider: str | None
     model: str | None
     notes: str | None
+    reused: bool = Field(..., description="Taken over from the origin.")
+    feedback: str | None = Field(..., description="What a reviewer asked to be changed in this round.")
     pinned: bool = Field(
         False, description="A test run took the step's pinned output: nothing was done or called."
     )
@@ -190,6 +195,11 @@ class Execution(Schema):
     workflow_version: int | None = Field(..., description="null: an unpublished draft.")
     kind: str = Field(..., description="live, test, step or replay.")
     origin: str | None = Field(..., description="The execution that this one repeats.")
+    from_step: str | None = Field(..., description="Id of the step from which it repeats its origin.")
+    config_overrides: dict[str, Any] = Field(
+        ..., description="Settings of steps that this execution alone has: `{node id: {setting: value}}`."
+    )
+    breakpoints: list[str] = Field(..., description="Ids of steps before which it stops.")
     trigger: str
     status: str = Field(..., description="pending, running, paused, completed, failed or cancelled.")
     intent: str | None = Field(..., description="What was asked of it and is under way: pause or cancel.")

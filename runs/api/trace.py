@@ -174,6 +174,8 @@ def _trace(
             "provider": row.provider or None,
             "model": row.model or None,
             "notes": row.notes or None,
+            "reused": row.reused,
+            "feedback": row.feedback or None,
             "pinned": row.pinned,
         }
         for row in ordered
@@ -190,6 +192,8 @@ def _input(
 ) -> JSONValue:
     """What reached the step: the single live predecessor's output, an object by name if several, the run's input for
     a first step (in a container its item); null for one that has not started."""
+    if row.given is not None:
+        return row.given["value"]
     if row.started_at is None:
         return None
     live = frozenset(row.inputs or ())

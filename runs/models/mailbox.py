@@ -92,6 +92,9 @@ class Review(models.Model):
     comment = models.TextField(blank=True)
     edited = models.JSONField(null=True, blank=True)
     field_values = models.JSONField(default=dict, blank=True)
+    back_to = models.CharField(
+        max_length=64, blank=True, help_text="The step that was asked to be done again."
+    )
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )

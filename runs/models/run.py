@@ -82,6 +82,17 @@ class Run(models.Model):
         default=0, help_text="Per cent of the run's budget that was last told."
     )
     month_told = models.PositiveSmallIntegerField(default=0)
+    overrides = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="A replay's changed settings: {step key: {field: value}}.",
+    )
+    debug = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{breakpoints: [step key], stopped: [label], passed: [[key, scope, round]], step: bool,"
+        " edits: [{name, value, seq, by}]}; the driver writes it.",
+    )
     event_seq = models.PositiveBigIntegerField(default=0)
     mail_seq = models.PositiveBigIntegerField(default=0)
     wake_at = models.DateTimeField(null=True, blank=True)
@@ -110,6 +121,7 @@ class Run(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="run_history"),
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["tenant", "completed_at"], name="run_ended"),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
             # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
             models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),
@@ -172,6 +184,10 @@ class StepRun(models.Model):
         default=0, help_text="Seq of the event that set the variables."
     )
     error = models.JSONField(null=True, blank=True)
+    given = models.JSONField(
+        null=True, blank=True, help_text="{value}: what a person gave in place of what arrives."
+    )
+    feedback = models.TextField(blank=True, help_text="What a reviewer asked to be changed in this round.")
     notes = models.CharField(max_length=255, blank=True)
     ends_run = models.BooleanField(default=False)
     reused = models.BooleanField(default=False)
@@ -253,6 +269,9 @@ class Attempt(models.Model):
     )
     provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=120, blank=True)
+    prompt = models.CharField(
+        max_length=120, blank=True, default="", help_text="The library prompt that was sent, by its name."
+    )
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=8, default=0)
@@ -263,6 +282,16 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["started_at", "id"]
+        indexes: ClassVar = [
+            # The list of model calls: those of a tenant, newest first.
+            models.Index(
+                fields=["tenant", "-started_at"], name="attempt_of_model", condition=~models.Q(provider="")
+            ),
+            # Figures of an hour or a day: what was spent in it.
+            models.Index(
+                fields=["tenant", "ended_at"], name="attempt_ended", condition=~models.Q(provider="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"try {self.number} of {self.step_run_id}"

@@ -237,6 +237,8 @@ class ItemsApplier:
             return
         if item is None:
             self._stop_asking(container, items)
+            if said := type_.why_no_more(context, index):
+                self.t.step_updates.append((container.row, {"notes": said[:255]}))
             return
         self.t.put_item(self.state, place, self._insert(container, index, item))
 

@@ -1,88 +1,156 @@
-"""Runs again what failed in a completed run: a new run of the same version, with everything else taken over as reused.
+"""A run that is over, done again as a new run: from a step, with other input, settings or version; the origin stays.
 
-Completed runs are never reopened (07 §4). Attempts and costs stay with the run they belong to.
+Completed runs are never reopened (07 §4). What stands of the origin is there from the start, marked `reused`.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+import json
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 from django.db import transaction
 
 from runs import progress
 from runs import queue as doorbell
-from runs.engine.items import ItemStatus
-from runs.engine.scopes import Place, enclosing, item_of
-from runs.engine.statuses import EventType, RunStatus, StepStatus, Wait
-from runs.models import Blob, Event, Item, Run, StepRun
-from runs.services.opened import Opened
+from runs.engine.compare import changed_steps
+from runs.engine.statuses import EventType, RunStatus
+from runs.models import Event, Run
+from runs.services.copied_rows import Again, CopiedRows
 from runs.services.prepared import prepared
 from runs.services.start_run import check_rate, next_number
-from runs.services.values import BLOB, is_blob
+from workflows.definition.edits import Edit
+from workflows.definition.graph import Definition
+from workflows.definition.inputs import check_context, check_input
+from workflows.definition.operations import update_step
 from workflows.lib.clock import utc_now
-from workflows.lib.errors import Conflict
-from workflows.lib.ids import new_id
+from workflows.lib.errors import Conflict, Invalid, Problem, TooLarge
 from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.lib.limits import RUN_INPUT_BYTES
+from workflows.models import Workflow, WorkflowVersion
+from workflows.services.choose_version import frozen_version, version_for_run
+from workflows.services.definitions import load_definition
+from workflows.services.drafts import apply_operation
+from workflows.steps import registry
+from workflows.steps.catalog import CATALOG, clean_config
+from workflows.steps.fields import is_structural
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
-# What a row that is taken over keeps of the one it was made from.
-_ROW = (
-    "step_key",
-    "scope",
-    "label",
-    "type",
-    "status",
-    "skip_reason",
-    "port",
-    "inputs",
-    "edges",
-    "error",
-    "notes",
-    "ends_run",
-    "attempt",
-    "max_attempts",
-    "provider",
-    "model",
-    "started_at",
-    "completed_at",
-)
-_ITEM = (
-    "container",
-    "scope",
-    "index",
-    "heading",
-    "status",
-    "error",
-    "provider",
-    "started_at",
-    "completed_at",
-)
+_TESTS = (Run.Kind.TEST, Run.Kind.STEP)
+
+
+def replay_run(
+    *,
+    run: Run,
+    actor: Actor,
+    from_step: str | None = None,
+    input_data: JSONObject | None = None,
+    variables: JSONObject | None = None,
+    config_overrides: Mapping[str, JSONObject] | None = None,
+    version: int | Literal["draft"] | None = None,
+    test: bool | None = None,
+    breakpoints: Collection[str] = (),
+) -> Run:
+    """Do a run that is over again, in a new run whose `origin` it is.
+
+    Done again: `from_step`, every step whose settings or paths differ from the origin's, what follows them, and what
+    did not come to an end there; the rest is reused. With neither `from_step` nor other settings: everything.
+    `input_data` replaces the input; `variables` are laid over those of the origin's start. `config_overrides` is
+    {step key: {setting: value}} (`prompt`, `model`, …) for this run only. `version`: a number or the draft in place of
+    the origin's. `test` None: as the origin; test runs send nothing out. `breakpoints` are keys of steps.
+    Raises Conflict for a run that is under way, Invalid (`problems` name step and field), TooLarge.
+    """
+    actor.require(Permission.RUN)
+    workflow, frozen = run.workflow, run.version
+    if not run.is_over:
+        raise Conflict(f"{run} is {run.status}; only a run that is over can be done again as a new one.")
+    if version is not None:
+        frozen = version_for_run(workflow=workflow, actor=actor, version=version)
+    overrides = {key: dict(fields) for key, fields in (config_overrides or {}).items() if fields}
+    if overrides:
+        definition = with_overrides(load_definition(frozen), overrides)
+        frozen = frozen_version(workflow=workflow, actor=actor, definition=definition)
+    elif workflow.status == Workflow.Status.ARCHIVED:
+        raise Conflict(f"“{workflow.name}” is archived, so it takes no new runs. Unarchive it first.")
+    ready, before = (
+        prepared(frozen.pk, frozen.content_hash),
+        prepared(run.version_id, run.version.content_hash),
+    )
+    known = ready.graph.order
+    for field, wanted in (("from_step", [from_step] if from_step else []), ("breakpoints", breakpoints)):
+        for key in wanted:
+            if key not in known:
+                raise _invalid("unknown_step", f"The version has no step “{key}” that can be run.", field)
+    changed = changed_steps(before.graph, ready.graph)
+    steps = changed | {from_step} if from_step else changed
+    if not steps or (input_data is not None and not from_step):
+        steps = frozenset(known)
+    data, context = _checked(ready.definition, run, input_data, variables)
+    with transaction.atomic():
+        origin = Run.objects.select_for_update().select_related("workflow", "version").get(pk=run.pk)
+        if not origin.is_over:
+            raise Conflict(f"{origin} was taken up again meanwhile; it is {origin.status}.")
+        check_rate(workflow)
+        fresh = _new_run(
+            origin,
+            actor,
+            from_step or next((key for key in known if key in overrides), ""),
+            version=frozen,
+            data=data,
+            variables=context,
+            test=test,
+            overrides=overrides if version is not None else _laid_over(origin.overrides, overrides),
+            breakpoints=breakpoints,
+        )
+        reused = CopiedRows(origin, fresh, ready.graph, Again(steps)).write()
+        _say(fresh, actor, origin, {"changed": sorted(overrides), "reused": reused})
+        audit.record(
+            actor,
+            "replayed",
+            origin,
+            after={
+                "run": str(fresh.pk),
+                "from_step": from_step,
+                "overrides": overrides,
+                "version": frozen.number,
+                "input": input_data is not None,
+            },
+        )
+        doorbell.ring(fresh.pk)
+    progress.run_changed(fresh.pk, fresh.tenant_id, fresh.event_seq)
+    return fresh
 
 
 def replay_items(
-    *, run: Run, actor: Actor, step: str, items: Collection[int], model: str | None = None
+    *,
+    run: Run,
+    actor: Actor,
+    step: str,
+    items: Collection[int],
+    model: str | None = None,
+    values: Mapping[int, JSONValue] | None = None,
 ) -> Run:
     """Do these items of a container of a completed run again, and what follows it, in a new run.
 
-    Everything else that was finished is there from the start, marked `reused`, without tokens or cost. While such a
-    run of the same step is under way, that one is given back. Raises Conflict for a run that is not completed.
+    Everything else that was finished is there from the start, marked `reused`, without tokens or cost. `values` gives
+    items another value. While such a run of the same step is under way, that one is given back. Raises Conflict for a
+    run that is not completed.
     """
     actor.require(Permission.CONTROL_RUNS)
     with transaction.atomic():
         origin = Run.objects.select_for_update().select_related("workflow", "version").get(pk=run.pk)
         if origin.status != RunStatus.COMPLETED:
             raise Conflict(f"{origin} is {origin.status}; only a completed run is run again as a new one.")
-        if (under_way := _under_way(origin, step)) is not None:
+        if not values and (under_way := _under_way(origin, step)) is not None:
             return under_way
         check_rate(origin.workflow)
-        fresh = _new_run(origin, actor, step, model)
-        reused = _Copy(origin, fresh, step, frozenset(items)).write()
-        _say(fresh, actor, origin, step, len(items), reused)
+        fresh = _new_run(origin, actor, step, model=model, overrides=origin.overrides)
+        graph = prepared(origin.version_id, origin.version.content_hash).graph
+        again = Again(items={step: frozenset(items)}, values={step: values or {}})
+        reused = CopiedRows(origin, fresh, graph, again).write()
+        _say(fresh, actor, origin, {"items": len(items), "reused": reused})
         audit.record(
             actor, "retried", origin, after={"step": step, "items": sorted(items), "run": str(fresh.pk)}
         )
@@ -91,41 +159,148 @@ def replay_items(
     return fresh
 
 
+def adopt_as_draft(*, run: Run, actor: Actor, expected_revision: int | None = None) -> Workflow:
+    """Write what a replay changed into the draft, by the same edit as the builder's; the draft's other settings stay.
+
+    Raises Conflict where the replay changed nothing, Invalid where the draft has no such step any more, Stale.
+    """
+    actor.require(Permission.EDIT_WORKFLOWS)
+    if not run.overrides:
+        raise Conflict(f"{run} ran with the settings of its version, so there is nothing to adopt.")
+    workflow = run.workflow
+    with transaction.atomic():
+        for key, fields in run.overrides.items():
+
+            def change(definition: Definition, key: str = key, fields: JSONObject = fields) -> Edit:
+                return update_step(definition, key, CATALOG, config=_changed_config(definition, key, fields))
+
+            apply_operation(
+                workflow=workflow, actor=actor, operation=change, expected_revision=expected_revision
+            )
+            # Only the first edit is measured against what the person saw; the others follow it.
+            expected_revision = None
+        audit.record(actor, "adopted", run, after={"overrides": run.overrides})
+    return workflow
+
+
+def with_overrides(definition: Definition, overrides: Mapping[str, JSONObject]) -> Definition:
+    """The definition with other settings of some steps. Raises Invalid, naming step and setting."""
+    for key, fields in overrides.items():
+        definition = update_step(
+            definition, key, CATALOG, config=_changed_config(definition, key, fields)
+        ).definition
+    return definition
+
+
+def _changed_config(definition: Definition, key: str, fields: JSONObject) -> JSONObject:
+    if key not in definition.by_key:
+        raise _invalid("unknown_step", f"There is no step “{key}” in this version.", "config_overrides")
+    step = definition.step(key)
+    kind = registry.get(step.type)
+    for name in fields:
+        if name not in kind.ConfigForm.base_fields:
+            message = f"“{step.label}” has no setting “{name}”."
+            known = ", ".join(kind.ConfigForm.base_fields)
+            raise Invalid(
+                message,
+                problems=(
+                    Problem(
+                        "unknown_field",
+                        message,
+                        step=key,
+                        field=name,
+                        path=f"config_overrides.{key}.{name}",
+                        fix=f"Its settings are {known}.",
+                    ),
+                ),
+            )
+    config, problems = clean_config(kind, {**step.config, **fields})
+    if structural := tuple(problem for problem in problems if is_structural(problem)):
+        raise Invalid(structural[0].message, problems=structural)
+    return config
+
+
+def _laid_over(before: JSONObject, overrides: Mapping[str, JSONObject]) -> JSONObject:
+    """A replay of a replay keeps what the first one changed."""
+    found: JSONObject = {key: dict(fields) for key, fields in before.items()}
+    for key, fields in overrides.items():
+        found[key] = {**found.get(key, {}), **fields}
+    return found
+
+
+def _checked(
+    definition: Definition, run: Run, input_data: JSONObject | None, variables: JSONObject | None
+) -> tuple[JSONObject, JSONObject]:
+    """Input and variables of the new run; what the person did not give is the origin's."""
+    data: JSONObject = run.input
+    problems: tuple[Problem, ...] = ()
+    if input_data is not None:
+        if len(json.dumps(input_data, ensure_ascii=False).encode("utf-8", "replace")) > RUN_INPUT_BYTES.value:
+            raise TooLarge(RUN_INPUT_BYTES.says("input_data"))
+        checked = check_input(definition, input_data)
+        data, problems = checked.values, tuple(checked.problems)
+    context: JSONObject = dict(run.variables)
+    if variables:
+        set_now = check_context(definition, variables)
+        problems += tuple(set_now.problems)
+        context |= {name: value for name, value in set_now.values.items() if name in variables}
+    if problems:
+        raise Invalid(problems[0].message, code="invalid_input", problems=problems)
+    return data, context
+
+
 def _under_way(origin: Run, step: str) -> Run | None:
     """Who asks twice gets the run that the first asking has started."""
-    copies = Run.objects.filter(
-        origin=origin, tenant_id=origin.tenant_id, kind=Run.Kind.REPLAY, from_step=step
-    )
+    copies = Run.objects.filter(origin=origin, tenant_id=origin.tenant_id, from_step=step)
     open_ones = copies.filter(status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED])
     return open_ones.order_by("-created_at").first()
 
 
-def _new_run(origin: Run, actor: Actor, step: str, model: str | None) -> Run:
+def _new_run(
+    origin: Run,
+    actor: Actor,
+    step: str,
+    *,
+    version: WorkflowVersion | None = None,
+    data: JSONObject | None = None,
+    variables: JSONObject | None = None,
+    model: str | None = None,
+    test: bool | None = None,
+    overrides: JSONObject | None = None,
+    breakpoints: Collection[str] = (),
+) -> Run:
     now = utc_now()
+    version = version or origin.version
+    definition = prepared(version.pk, version.content_hash).definition
+    if test is None:
+        # What a test run does not send, its replay does not send either.
+        test = origin.kind in _TESTS
     return Run.objects.create(
         tenant_id=origin.tenant_id,
         workflow=origin.workflow,
-        version=origin.version,
+        version=version,
         number=next_number(origin.workflow),
-        kind=Run.Kind.REPLAY,
+        kind=Run.Kind.TEST if test else Run.Kind.REPLAY,
         origin=origin,
         from_step=step,
         status=RunStatus.PENDING,
         trigger_type="api" if actor.api_key is not None else "manual",
         started_by=actor.user,
         api_key=actor.api_key,
-        input=origin.input,
-        variables=origin.variables,
-        yolo=origin.yolo,
+        input=origin.input if data is None else data,
+        variables=origin.variables if variables is None else variables,
+        yolo=origin.yolo and actor.may(Permission.REVIEW),
         model_override=model or origin.model_override,
-        steps_total=origin.steps_total,
+        overrides=overrides or {},
+        debug={"breakpoints": list(breakpoints)} if breakpoints else {},
+        steps_total=len(definition.children(None)),
         event_seq=1,
         wake_at=now,
         created_at=now,
     )
 
 
-def _say(fresh: Run, actor: Actor, origin: Run, step: str, items: int, reused: int) -> None:
+def _say(fresh: Run, actor: Actor, origin: Run, facts: JSONObject) -> None:
     Event.objects.create(
         run=fresh,
         tenant_id=fresh.tenant_id,
@@ -137,118 +312,16 @@ def _say(fresh: Run, actor: Actor, origin: Run, step: str, items: int, reused: i
             "trigger": fresh.trigger_type,
             "version": fresh.version.number,
             "yolo": fresh.yolo,
-            "test": False,
+            "test": fresh.kind == Run.Kind.TEST,
             "origin": str(origin.pk),
-            "fromStep": step,
-            "items": items,
-            "reused": reused,
+            "fromStep": fresh.from_step,
+            **facts,
         },
     )
 
 
-class _Copy:
-    """Takes over the rows of the origin's current rounds, all but those of the container's items and of what follows."""
-
-    def __init__(self, origin: Run, fresh: Run, step: str, items: frozenset[int]) -> None:
-        self.origin, self.fresh, self.step, self.items = origin, fresh, step, items
-        graph = prepared(origin.version_id, origin.version.content_hash).graph
-        self.after = frozenset(graph.definition.descendants(step))
-        self.blobs: dict[str, str] = {}
-
-    def write(self) -> int:
-        """Write the copies; how many steps of the top level are reused."""
-        rows: dict[Place, StepRun] = {}
-        for row in StepRun.objects.filter(run=self.origin).order_by("round"):
-            rows[Place(row.step_key, row.scope)] = row
-        container = rows[Place(self.step)]
-        kept = [
-            row for place, row in rows.items() if self._keeps(place) and StepStatus(row.status).is_terminal
-        ]
-        found = Item.objects.filter(run=self.origin, step_run_id__in=[row.pk for row in kept])
-        inner = list(found)
-        own = list(Item.objects.filter(run=self.origin, step_run=container))
-        values = [row.output for row in kept]
-        values += [value for item in (*inner, *own) for value in (item.value, item.result)]
-        self._take_blobs(values)
-        made = {row.pk: self._step(row) for row in kept}
-        self._keep_last_variables(kept, made)
-        made[container.pk] = self._container(container)
-        StepRun.objects.bulk_create(list(made.values()), batch_size=500)
-        copies = [self._item(item, made[item.step_run_id]) for item in (*inner, *own)]
-        Item.objects.bulk_create(copies, batch_size=500)
-        return sum(1 for row in kept if not row.scope)
-
-    def _keeps(self, place: Place) -> bool:
-        """Whether a row is no part of what is done again: not the container, nothing after it, none of the items."""
-        if not place.scope:
-            return place.key != self.step and place.key not in self.after
-        top = item_of(enclosing(place.scope)[-1])
-        assert top is not None
-        if top.container.key == self.step:
-            return top.index not in self.items
-        return top.container.key not in self.after
-
-    def _step(self, row: StepRun) -> StepRun:
-        return StepRun(
-            id=new_id(),
-            run=self.fresh,
-            tenant_id=self.fresh.tenant_id,
-            reused=True,
-            output=self._pointed(row.output),
-            **{name: getattr(row, name) for name in _ROW},
-        )
-
-    def _container(self, row: StepRun) -> StepRun:
-        """The container, open: it goes on with the items that are to be done again."""
-        opened = Opened.from_json(row.held or {}).again()
-        # Enough were done already; who asks for more wants them all the same.
-        opened = replace(opened, rules=replace(opened.rules, needed=None))
-        names = ("step_key", "scope", "label", "type", "inputs", "notes", "max_attempts")
-        return StepRun(
-            id=new_id(),
-            run=self.fresh,
-            tenant_id=self.fresh.tenant_id,
-            status=StepStatus.RUNNING,
-            wait=Wait.ITEMS,
-            held=opened.to_json(),
-            attempt=1,
-            started_at=utc_now(),
-            **{name: getattr(row, name) for name in names},
-        )
-
-    def _item(self, item: Item, row: StepRun) -> Item:
-        copy = Item(
-            id=new_id(),
-            run=self.fresh,
-            tenant_id=self.fresh.tenant_id,
-            step_run=row,
-            reused=True,
-            value=self._pointed(item.value),
-            result=self._pointed(item.result),
-            **{name: getattr(item, name) for name in _ITEM},
-        )
-        if row.step_key == self.step and not row.scope and item.index in self.items:
-            copy.status, copy.result, copy.error, copy.reused = ItemStatus.PENDING, None, None, False
-            copy.provider, copy.started_at, copy.completed_at = "", None, None
-        return copy
-
-    def _keep_last_variables(self, rows: Iterable[StepRun], made: Mapping[uuid.UUID, StepRun]) -> None:
-        """What the kept rows set, each variable with the row that set it last: the new run's own numbers begin anew, so
-        nothing else tells the order of those of the origin."""
-        taken: set[str] = set()
-        for row in sorted(rows, key=lambda row: row.variables_seq, reverse=True):
-            made[row.pk].variables = {name: v for name, v in row.variables.items() if name not in taken}
-            taken |= row.variables.keys()
-
-    def _take_blobs(self, values: Iterable[JSONValue]) -> None:
-        """Large values belong to their run, so the new one gets its own."""
-        wanted = {str(value[BLOB]) for value in values if is_blob(value)}
-        for blob in Blob.objects.filter(run=self.origin, pk__in=wanted).iterator(chunk_size=20):
-            old, blob.pk = str(blob.pk), uuid.uuid4()
-            blob.run = self.fresh
-            blob.save(force_insert=True)
-            self.blobs[old] = str(blob.pk)
-
-    def _pointed(self, value: Any) -> Any:
-        pointer: JSONObject = {BLOB: self.blobs[str(value[BLOB])]} if is_blob(value) else value
-        return pointer
+def _invalid(code: str, message: str, field: str) -> Invalid:
+    return Invalid(
+        message,
+        problems=(Problem(code, message, field=field, fix="Name the key of one of the version's steps."),),
+    )

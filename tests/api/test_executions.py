@@ -20,14 +20,17 @@ from workflows.models import Workflow
 pytestmark = pytest.mark.django_db
 
 FIELDS = {
-    "id", "number", "workflow_id", "workflow_version", "kind", "origin", "trigger", "status", "intent", "waiting_for",
+    "id", "number", "workflow_id", "workflow_version", "kind", "origin",
+    "from_step",
+    "config_overrides",
+    "breakpoints", "trigger", "status", "intent", "waiting_for",
     "current_node_id", "progress", "context", "input_data", "output_data", "error_message", "error", "tokens", "cost",
     "created_at", "started_at", "completed_at", "duration_ms", "execution_trace",
 }  # fmt: skip
 ROW = {
     "node_id", "node_name", "type", "scope", "index", "round", "attempt", "status", "input_data", "output_data",
     "error_message", "error", "skip_reason", "execution_id", "started_at", "completed_at", "duration_ms", "tokens",
-    "cost", "progress", "provider", "model", "notes", "pinned",
+    "cost", "progress", "provider", "model", "reused", "feedback", "notes", "pinned",
 }  # fmt: skip
 
 

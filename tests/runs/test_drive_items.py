@@ -195,8 +195,26 @@ def test_a_while_loop_stops_when_its_condition_does_or_at_its_limit(world: World
     run = driven(started(world.bob, loop(50), {}))
     assert run.status == RunStatus.COMPLETED, run.error
     assert [item.result["content"] for item in items(run)] == [3, 9, 27]
+    assert rows(run)["l"].notes == ""
+    run = driven(started(world.bob, loop(3), {}))
+    assert len(items(run)) == 3
+    assert rows(run)["l"].notes == "", "the condition ended it, not the limit"
     run = driven(started(world.bob, loop(2), {}))
     assert [item.result["content"] for item in items(run)] == [3, 9]
+    assert rows(run)["l"].notes == "Stopped at its limit of 2 rounds"
+
+
+@pytest.mark.parametrize(
+    "config", [{"mode": "count", "count": 7}, {"mode": "for_each", "items": "{{ input.xs }}"}]
+)
+def test_a_loop_of_known_length_says_when_its_limit_cut_it_short(
+    world: World, config: dict[str, Any]
+) -> None:
+    nodes = [node("l", "loop", config={**config, "max_iterations": 5}), text("b", "{{ item }}", parent="l")]
+    run = driven(started(world.bob, definition_of(nodes), {"xs": list(range(7))}))
+    assert run.status == RunStatus.COMPLETED, run.error
+    assert len(items(run)) == 5
+    assert rows(run)["l"].notes == "Stopped at its limit of 5 of 7 rounds"
 
 
 def test_pause_cancel_and_continue_in_the_middle(world: World) -> None:

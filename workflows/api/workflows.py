@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
-from django.db import models
 from django.http import HttpRequest, HttpResponse
 from ninja import Body as JsonBody
 from ninja import Field, Query, Router
@@ -43,13 +40,14 @@ from workflows.definition.graph import Definition
 from workflows.definition.schema import parse_definition, to_json
 from workflows.lib.errors import NotFound
 from workflows.lib.jsontypes import JSONObject
-from workflows.models import Edge, Step, Trigger, Variable, Workflow, WorkflowVersion
+from workflows.models import Workflow, WorkflowVersion
 from workflows.selectors import filtered_workflows, published_versions, visible_workflows, with_counts
 from workflows.services.change_workflow import WorkflowChanges, delete_workflow, update_workflow
 from workflows.services.check_workflow import problems_of
+from workflows.services.compile_drafts import compile_drafts
 from workflows.services.create_workflow import create_workflow
 from workflows.services.definitions import load_definition
-from workflows.services.drafts import DraftRows, compile_draft, definition_of
+from workflows.services.drafts import compile_draft
 from workflows.services.duplicate_workflow import duplicate_workflow
 from workflows.services.fields import clean_description, clean_name, clean_project, clean_tags
 from workflows.services.publish_workflow import publish_workflow
@@ -62,8 +60,6 @@ from workflows.tenancy.error_pages import problem_json
 from workflows.tenancy.roles import Permission
 
 router = Router(tags=["Workflows"])
-
-M = TypeVar("M", bound=models.Model)
 
 EXAMPLE: JSONObject = {
     "name": "Summarize and approve",
@@ -155,7 +151,10 @@ def _definition(data: Any) -> Definition:
     return parse_definition(data, CATALOG)
 
 
-def _whole(workflow: Workflow, status: int = 200, definition: Definition | None = None) -> HttpResponse:
+def whole_workflow(
+    workflow: Workflow, status: int = 200, definition: Definition | None = None
+) -> HttpResponse:
+    """The answer with the whole workflow."""
     definition = compile_draft(workflow) if definition is None else definition
     data = workflow_json(workflow, definition, problems_of(workflow, definition))
     headers = {"ETag": f'"{workflow.revision}"'}
@@ -189,31 +188,11 @@ def list_workflows(request: HttpRequest, filters: Query[WorkflowFilters]) -> Htt
     )
     items = [{**workflow_summary(row), "steps_count": getattr(row, "steps_count", 0)} for row in rows]
     if filters.include == "definition":
-        for item, row, definition in zip(items, rows, _definitions(rows), strict=True):
+        for item, row, definition in zip(items, rows, compile_drafts(rows), strict=True):
             row.tenant = actor.tenant
             item["problems"] = [problem_json(problem) for problem in problems_of(row, definition)]
             item["definition"] = to_json(definition)
     return page(items, found.count())
-
-
-def _definitions(workflows: Sequence[Workflow]) -> list[Definition]:
-    """The drafts of all of these in four queries."""
-    steps, edges = _grouped(Step, workflows, "place"), _grouped(Edge, workflows, "order")
-    variables, triggers = _grouped(Variable, workflows, "order"), _grouped(Trigger, workflows, "order")
-    return [
-        definition_of(
-            DraftRows(steps[row.pk], edges[row.pk], variables[row.pk], triggers[row.pk]), row.settings
-        )
-        for row in workflows
-    ]
-
-
-def _grouped(model: type[M], workflows: Sequence[Workflow], order: str) -> dict[Any, list[M]]:
-    found: dict[Any, list[M]] = defaultdict(list)
-    rows = model._default_manager.filter(workflow__in=[workflow.pk for workflow in workflows])
-    for row in rows.order_by(order, "pk"):
-        found[cast(Any, row).workflow_id].append(row)
-    return found
 
 
 @router.post(
@@ -238,7 +217,7 @@ def create(request: HttpRequest, body: NewWorkflow) -> HttpResponse:
     workflow = create_workflow(
         actor=actor, name=name, description=description, tags=tags, project=project, definition=definition
     )
-    return _whole(workflow, 201)
+    return whole_workflow(workflow, 201)
 
 
 @router.get(
@@ -246,7 +225,7 @@ def create(request: HttpRequest, body: NewWorkflow) -> HttpResponse:
 )
 def get(request: HttpRequest, id: str) -> HttpResponse:
     """The draft with everything that is wrong with it. `ETag` is its revision."""
-    return _whole(get_workflow(request, id))
+    return whole_workflow(get_workflow(request, id))
 
 
 @router.put(
@@ -267,7 +246,7 @@ def update(request: HttpRequest, id: str, body: ChangedWorkflow) -> HttpResponse
         expected_revision=expected_revision(request),
         **cast(WorkflowChanges, given),
     )
-    return _whole(get_workflow(request, id))
+    return whole_workflow(get_workflow(request, id))
 
 
 def _given(body: ChangedWorkflow, actor: Actor) -> dict[str, Any]:
@@ -314,7 +293,7 @@ def duplicate(request: HttpRequest, id: str, body: JsonBody[Copy | None] = None)
     """A new draft like this one's; generated steps are left out."""
     workflow = get_workflow(request, id, Permission.EDIT_WORKFLOWS)
     name = body.name if body is not None else None
-    return _whole(duplicate_workflow(workflow=workflow, actor=actor_of(request), name=name), 201)
+    return whole_workflow(duplicate_workflow(workflow=workflow, actor=actor_of(request), name=name), 201)
 
 
 @router.post(
@@ -372,7 +351,8 @@ def versions(request: HttpRequest, id: str, filters: Query[Filters]) -> HttpResp
     return page([version_json(row) for row in rows], found.count())
 
 
-def _version(workflow: Workflow, number: int) -> WorkflowVersion:
+def version_of(workflow: Workflow, number: int) -> WorkflowVersion:
+    """The published version with this number; NotFound."""
     rows = WorkflowVersion.objects.for_tenant(workflow.tenant).select_related("created_by")
     # Larger numbers than the column holds are as little there as others.
     found = rows.filter(workflow=workflow, number=number).first() if 0 < number < 2**31 else None
@@ -388,7 +368,7 @@ def _version(workflow: Workflow, number: int) -> WorkflowVersion:
     summary="Get a published version",
 )
 def version(request: HttpRequest, id: str, number: int) -> HttpResponse:
-    found = _version(get_workflow(request, id), number)
+    found = version_of(get_workflow(request, id), number)
     return answer({**version_json(found), "definition": to_json(load_definition(found))})
 
 
@@ -403,8 +383,8 @@ def restore(request: HttpRequest, id: str, number: int) -> HttpResponse:
     workflow = get_workflow(request, id, Permission.EDIT_WORKFLOWS)
     restore_version(
         workflow=workflow,
-        version=_version(workflow, number),
+        version=version_of(workflow, number),
         actor=actor_of(request),
         expected_revision=expected_revision(request),
     )
-    return _whole(get_workflow(request, id))
+    return whole_workflow(get_workflow(request, id))

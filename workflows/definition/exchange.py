@@ -66,6 +66,9 @@ class WorkflowText:
     description: str = ""
     tags: tuple[str, ...] = ()
     project: str = ""
+    # Where it stands in the document that it was read from, and where its steps do.
+    path: str = field(default="", compare=False)
+    graph_path: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +177,28 @@ def bundle_from_json(data: JSONValue, catalog: TypeCatalog, *, sections: Iterabl
     Also taken: one workflow by itself (as the API gives it, or a template's file), and a bare definition.
     Raises Invalid with every structural problem at once, each with its path: `workflows[0].nodes[2].config.prompt`.
     """
-    reader = _Reader(catalog, tuple(sections))
-    bundle = reader.bundle(data)
-    if reader.problems:
-        count = len(reader.problems)
-        first = reader.problems[0].says
-        message = (
-            first
-            if count == 1
-            else f"The document cannot be taken over: {count} problems. The first: {first}"
-        )
-        raise Invalid(message, problems=tuple(reader.problems))
+    bundle, problems = read_bundle(data, catalog, sections=sections)
+    refuse(problems)
     return bundle
+
+
+def read_bundle(
+    data: JSONValue, catalog: TypeCatalog, *, sections: Iterable[str] = ()
+) -> tuple[Bundle, tuple[Problem, ...]]:
+    """What can be read of a document, and everything that is wrong with it: for callers with more to check."""
+    reader = _Reader(catalog, tuple(sections))
+    return reader.bundle(data), tuple(reader.problems)
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Invalid with all of these, when there are any."""
+    if not problems:
+        return
+    first, count = problems[0].says, len(problems)
+    message = (
+        first if count == 1 else f"The document cannot be taken over: {count} problems. The first: {first}"
+    )
+    raise Invalid(message, problems=tuple(problems))
 
 
 def fragment_from_json(data: JSONValue, catalog: TypeCatalog) -> Definition:
@@ -282,6 +295,8 @@ class _Reader:
             tags=self._tags(data, path),
             # An API answer names the project by its id, which says nothing elsewhere.
             project="" if nested or project is None else self._text(data, "project", path).strip(),
+            path=path,
+            graph_path=at,
         )
 
     def _unknown(self, data: Mapping[str, Any], known: Sequence[str], path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from workflows.definition.graph import Definition
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.definition.validation import validate
 from workflows.lib.errors import Conflict, Invalid, NotFound, Problem
@@ -11,6 +12,7 @@ from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
 from workflows.services.definitions import known_problems, load_definition, remember
 from workflows.services.drafts import compile_draft
+from workflows.services.library import library_problems, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -53,8 +55,17 @@ def version_for_run(*, workflow: Workflow, actor: Actor, version: Wanted = None)
 
 
 def _of_draft(workflow: Workflow, actor: Actor) -> WorkflowVersion:
-    definition = compile_draft(workflow)
-    refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be run")
+    return frozen_version(workflow=workflow, actor=actor, definition=compile_draft(workflow))
+
+
+def frozen_version(*, workflow: Workflow, actor: Actor, definition: Definition) -> WorkflowVersion:
+    """A checked definition as an unnumbered version of the workflow, whose draft stays as it is.
+
+    One row per content. Raises Invalid when the definition has errors.
+    """
+    definition = with_library(definition, actor.tenant)
+    problems = validate(definition, CATALOG, models=models_of(actor.tenant))
+    refuse_errors((*problems, *library_problems(definition, actor.tenant)), "be run")
     digest = content_hash(definition)
     frozen, _ = WorkflowVersion.objects.get_or_create(
         workflow=workflow,

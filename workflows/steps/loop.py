@@ -103,7 +103,7 @@ class LoopStep(StepType):
     def execute(self, context: StepContext) -> Outcome:
         """The rounds to come; a `while` loop is asked before each."""
         config = context.config
-        most = int(config.get("max_iterations") or 100)
+        most = _most(context)
         mode = config.get("mode", "for_each")
         notes = ""
         items: list[NewItem] = []
@@ -131,7 +131,7 @@ class LoopStep(StepType):
 
     def next_item(self, context: StepContext, index: int) -> NewItem | None:
         """The next round of a `while` loop, unless its condition no longer holds or its limit is reached."""
-        if index >= int(context.config.get("max_iterations") or 100):
+        if index >= _most(context):
             return None
         try:
             if not holds(context.config.get("condition") or {}, context.scope):
@@ -139,3 +139,18 @@ class LoopStep(StepType):
         except TextError as error:
             raise as_step_error(error, "condition") from error
         return NewItem(index + 1, f"Round {index + 1}")
+
+    def why_no_more(self, context: StepContext, index: int) -> str:
+        """A `while` loop whose condition still holds says that its limit was the reason."""
+        most = _most(context)
+        if index < most:
+            return ""
+        try:
+            goes_on = holds(context.config.get("condition") or {}, context.scope)
+        except TextError:
+            goes_on = True
+        return f"Stopped at its limit of {plural(most, 'round')}" if goes_on else ""
+
+
+def _most(context: StepContext) -> int:
+    return int(context.config.get("max_iterations") or 100)
