@@ -327,11 +327,17 @@ ROUTES: dict[str, Route] = {
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:import": page(
+        {"document": "name: N\nnodes: [{id: a, type: merge, name: A}]", "sure": "1"}, GET=EDIT, POST=EDIT
+    ),
+    "workflows:export_all": page(GET=VIEW),
+    "workflows:export": thing(a_draft, GET=VIEW),
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
+    "runs:dashboard": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
@@ -374,6 +380,8 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
     "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/analytics/steps": page(GET=VIEW),
+    "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
     "/api/workflow-executions": page(GET=VIEW),
