@@ -15,6 +15,7 @@ from runs.services.values import BadValue, checked_output
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
 from workflows.lib.jsontypes import JSONObject
+from workflows.services.events import tell
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -90,6 +91,19 @@ def decide_review(
                     "edited": edited is not None,
                     **({"allowed_usd": review.content["more"]} if goes_on else {}),
                 },
+            )
+            tell(
+                run.tenant_id,
+                "review.decided",
+                {
+                    "review": {"id": str(review.pk), "kind": review.kind, "title": review.title},
+                    "run": {"id": str(run.pk), "number": run.number},
+                    "decision": decision,
+                    "by": actor.label,
+                },
+                key=f"review:{review.pk}",
+                run=run.pk,
+                depth=run.depth + 1,
             )
             doorbell.ring(run.pk)
     review.refresh_from_db()

@@ -24,6 +24,7 @@ from runs.services.effect_questions import AskEffect, EffectQuestion
 from runs.services.values import error_info
 from workflows.definition.declared import input_problem
 from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault, StepwellError
@@ -104,6 +105,7 @@ class Work:
     model_override: str = ""
     tenant_id: UUID | None = None
     route: Route | None = None
+    library: Library = field(default_factory=Library)
     # The way out that a pinned output takes.
     pinned_port: str = DEFAULT_PORT
 
@@ -208,6 +210,8 @@ def _context(work: Work) -> StepContext:
         deliver=ledger.deliver,
         send_email=ledger.send_email,
         sign=ledger.sign,
+        call_with=ledger.call_with,
+        library=work.library,
     )
 
 

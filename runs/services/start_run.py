@@ -49,11 +49,12 @@ def start_run(
     idempotency_key: str = "",
     trigger_type: str = "manual",
     trigger_data: JSONValue = None,
+    depth: int = 0,
 ) -> Run:
     """Start a run of a workflow and ring for a worker.
 
     `version` None: the latest published one, else the validated draft. `variables` set context variables.
-    `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
+    `depth` is how many runs stand above one that an event has started. `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
     With `idempotency_key` the same body within 24 hours gives the same run.
     Raises NotAllowed, Conflict (archived), TooLarge, Invalid (`problems` name each field), TooManyRuns.
     """
@@ -92,6 +93,7 @@ def start_run(
                 trigger_type=trigger_type,
                 trigger_data=trigger_data,
                 steps_total=len(definition.children(None)),
+                depth=depth,
             )
             if idempotency_key:
                 IdempotencyKey.objects.create(
@@ -167,6 +169,7 @@ def create_run(
     steps_total: int,
     parent: Run | None = None,
     parent_step: UUID | None = None,
+    depth: int = 0,
 ) -> Run:
     """The rows of a new run: itself and its first event. The caller has checked everything and rings afterwards."""
     now = utc_now()
@@ -187,7 +190,7 @@ def create_run(
         steps_total=steps_total,
         parent=parent,
         parent_step_id=parent_step,
-        depth=parent.depth + 1 if parent is not None else 0,
+        depth=parent.depth + 1 if parent is not None else depth,
         event_seq=1,
         wake_at=now,
         created_at=now,
