@@ -293,7 +293,7 @@
       stepwell.flush().then(() => htmx.ajax("GET", `${base}steps/${encodeURIComponent(key)}/delete/`, { source: canvas, target: "#dialogs", swap: "innerHTML settle:0" }));
     };
 
-    Object.assign(shared, { post, choose, unchoose, chosen, setChosen, chosenKey, pick, placesAfter, showTools, unwire, accepts, connect, removeStep, wired: () => wired });
+    Object.assign(shared, { remark: mark, post, choose, unchoose, chosen, setChosen, chosenKey, pick, placesAfter, showTools, unwire, accepts, connect, removeStep, wired: () => wired });
     mark();
   });
 })();

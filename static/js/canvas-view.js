@@ -299,6 +299,7 @@
       panBy,
       fit,
       reveal,
+      held: () => held,
       hold: (now) => {
         held = now;
         if (!now) refresh();

@@ -21,7 +21,7 @@ from workflows.presenters.builder_page import BuilderPage, picker_groups
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import TenantRequest, permission_required, tenant_required
 from workflows.tenancy.roles import Permission
-from workflows.views.answers import builder_context, opened, perform, refuse, the_workflow
+from workflows.views.answers import builder_context, known_revision, opened, perform, refuse, the_workflow
 
 EDIT = Permission.EDIT_WORKFLOWS
 
@@ -45,10 +45,19 @@ def page(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 @require_GET
 @tenant_required
 def world(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    """The drawing anew, after somebody else changed the draft."""
-    shown = BuilderPage(the_workflow(request, pk), opened(request))
-    context = {**builder_context(request, shown), "view": CanvasView(shown)}
-    return render(request, "workflows/canvas/_answer.html", context)
+    """The drawing anew, after somebody else changed the draft: 204 when nobody did; `?drawing=1` leaves the panel alone."""
+    workflow = the_workflow(request, pk)
+    if (known_revision(request) or 0) >= workflow.revision:
+        return HttpResponse(status=204)
+    shown = BuilderPage(workflow, opened(request))
+    context = {
+        **builder_context(request, shown),
+        "view": CanvasView(shown),
+        "only_drawing": "drawing" in request.GET,
+    }
+    response = render(request, "workflows/canvas/_answer.html", context)
+    response["HX-Trigger"] = json.dumps({"canvas:caught-up": {"revision": workflow.revision}})
+    return response
 
 
 @require_GET
