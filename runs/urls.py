@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import reviews, runs, start
+from runs.views import outbox, reviews, runs, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
@@ -25,7 +25,10 @@ review_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
+outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
+    path("outbox/", include((outbox_pages, "outbox"))),
 ]

@@ -1,6 +1,7 @@
 """Models of what happens to a workflow."""
 
 from runs.models.delivery import Delivery
+from runs.models.firing import Firing
 from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
@@ -11,6 +12,7 @@ __all__ = [
     "Delivery",
     "EarlyDecision",
     "Event",
+    "Firing",
     "IdempotencyKey",
     "Item",
     "Mail",

@@ -266,6 +266,9 @@ class Attempt(models.Model):
     )
     provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=120, blank=True)
+    prompt = models.CharField(
+        max_length=120, blank=True, default="", help_text="The library prompt that was sent, by its name."
+    )
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=8, default=0)
@@ -276,6 +279,12 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["started_at", "id"]
+        indexes: ClassVar = [
+            # The list of model calls: those of a tenant, newest first.
+            models.Index(
+                fields=["tenant", "-started_at"], name="attempt_of_model", condition=~models.Q(provider="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"try {self.number} of {self.step_run_id}"

@@ -38,6 +38,7 @@ from runs.services.child_runs import cancel_children, tell_parent
 from runs.services.effect_questions import EffectQuestion
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun
+from runs.services.tell_events import tell_event, tell_of_the_end
 from runs.services.transition import Transition
 from runs.services.values import BadValue, checked_output, error_json, stored
 from workflows.definition.declared import output_problem
@@ -125,6 +126,8 @@ class Applier:
                     notes=outcome.notes,
                     pinned=task.pinned,
                 )
+                for number, emit in enumerate(outcome.emits):
+                    tell_event(self.t, self.run, task, number, emit, self.now)
             case EndRun():
                 self.complete(
                     step, outcome.output, None, ended_at, usage=usage, notes=outcome.reason, ends_run=True
@@ -420,7 +423,11 @@ class Applier:
             values["text"] = task.writer.text
         if task.calls:
             provider, _, model = str(task.calls[-1].get("model", "")).partition(":")
-            values |= {"provider": str(task.calls[-1].get("provider") or provider)[:32], "model": model[:120]}
+            values |= {
+                "provider": str(task.calls[-1].get("provider") or provider)[:32],
+                "model": model[:120],
+                "prompt": next((str(call["prompt"])[:120] for call in task.calls if call.get("prompt")), ""),
+            }
         if task.attempt_id is not None:
             self.t.attempt_updates.append((task.attempt_id, values))
         elif error is not None:
@@ -729,6 +736,8 @@ class Applier:
                 self.event(EventType.RUN_FAILED, None, run["error"])
                 self.children.answer_failure(run["error"])
         self.event(EventType.DONE, None, {"status": str(command.status)})
+        status, error = command.status, run.get("error")
+        self.t.writes.append(lambda: tell_of_the_end(self.run, status, error))
         self.t.writes.append(lambda: tell_parent(self.run))
 
     def _why_failed(self, command: FinishRun) -> JSONObject:

@@ -16,6 +16,7 @@ from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
 from workflows.lib.jsontypes import JSONObject
 from workflows.lib.limits import STEP_ROUNDS
+from workflows.services.events import tell
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -100,6 +101,19 @@ def decide_review(
                     **({"back_to": back_to} if back_to else {}),
                     **({"allowed_usd": review.content["more"]} if goes_on else {}),
                 },
+            )
+            tell(
+                run.tenant_id,
+                "review.decided",
+                {
+                    "review": {"id": str(review.pk), "kind": review.kind, "title": review.title},
+                    "run": {"id": str(run.pk), "number": run.number},
+                    "decision": decision,
+                    "by": actor.label,
+                },
+                key=f"review:{review.pk}",
+                run=run.pk,
+                depth=run.depth + 1,
             )
             doorbell.ring(run.pk)
     review.refresh_from_db()

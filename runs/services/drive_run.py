@@ -441,6 +441,7 @@ class Driver:
             model_override=self.run.model_override,
             route=route_of(self.run, step, type_, settings) if task.kind is ExecutionKind.ASYNC else None,
             tenant_id=self.run.tenant_id,
+            library=self.loaded.prepared.library,
             pinned_port=self.loaded.graph.main_port(key),
             asked=self.loaded.asked_of(task.place, step) if self.loaded.feedback else ("", ""),
         )

@@ -24,6 +24,7 @@ from runs.services.effect_questions import AskEffect, EffectQuestion
 from runs.services.values import error_info
 from workflows.definition.declared import input_problem
 from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault, StepwellError
@@ -106,6 +107,7 @@ class Work:
     route: Route | None = None
     # What a reviewer asked to be changed, and the answer before; said to models after the step's own words.
     asked: tuple[str, str] = ("", "")
+    library: Library = field(default_factory=Library)
     # The way out that a pinned output takes.
     pinned_port: str = DEFAULT_PORT
 
@@ -210,6 +212,7 @@ def _context(work: Work) -> StepContext:
         deliver=ledger.deliver,
         send_email=ledger.send_email,
         sign=ledger.sign,
+        library=work.library,
     )
 
 

@@ -10,8 +10,10 @@ from django.db.models.functions import Now
 
 from runs.engine.statuses import RunStatus
 from runs.models import IdempotencyKey, Run
+from workflows.models import DomainEvent
 
 KEYS_KEPT = timedelta(hours=24)
+EVENTS_KEPT = timedelta(days=90)
 BATCH = 500
 
 
@@ -29,8 +31,12 @@ def recover_runs() -> int:
 
 
 def prune_stale() -> int:
-    """Delete idempotency keys older than a day and sessions that have ended, in batches; returns how many rows."""
+    """Delete old idempotency keys and events, and sessions that have ended, in batches; returns how many rows."""
     gone = 0
+    old = DomainEvent.objects.filter(fired_at__isnull=False, created_at__lt=Now() - EVENTS_KEPT)
+    while events := list(old.values_list("id", flat=True)[:BATCH]):
+        DomainEvent.objects.filter(id__in=events).delete()
+        gone += len(events)
     while True:
         ids = list(
             IdempotencyKey.objects.filter(created_at__lt=Now() - KEYS_KEPT).values_list("id", flat=True)[

@@ -34,7 +34,7 @@ from rq.worker.base import WorkerStatus
 from rq.worker_registration import clean_worker_registry
 
 from runs import progress
-from runs.services import drive_run
+from runs.services import drive_run, thread_shares
 from workflows.lib.redis_clients import blocking_client, quick_client
 from workflows.lib.stopping import StopSignal
 
@@ -208,6 +208,7 @@ class ThreadPoolWorker:
         self.grace_s = grace_s
         self._stop_drivers = stop_drivers or stop_drivers_of_this_process
         self._stopping = threading.Event()
+        thread_shares.of_this_process.set_threads(threads)
         self._control = quick_client(settings.REDIS_QUEUE_URL)
         self._threads = [self._new_thread(number) for number in range(1, threads + 1)]
         self._next_maintenance = 0.0

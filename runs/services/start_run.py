@@ -51,12 +51,13 @@ def start_run(
     trigger_type: str = "manual",
     trigger_data: JSONValue = None,
     breakpoints: Collection[str] = (),
+    depth: int = 0,
 ) -> Run:
     """Start a run of a workflow and ring for a worker.
 
     `version` None: the latest published one, else the validated draft. `variables` set context variables.
-    `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
-    `breakpoints` are keys of steps before which it stops.
+    `yolo` overrides the workflow's setting; turning it on takes a role that may approve. `breakpoints` are keys of steps
+    before which it stops. `depth` is how many runs stand above one that an event has started.
     With `idempotency_key` the same body within 24 hours gives the same run.
     Raises NotAllowed, Conflict (archived), TooLarge, Invalid (`problems` name each field), TooManyRuns.
     """
@@ -104,6 +105,7 @@ def start_run(
                 trigger_data=trigger_data,
                 steps_total=len(definition.children(None)),
                 breakpoints=breakpoints,
+                depth=depth,
             )
             if idempotency_key:
                 IdempotencyKey.objects.create(
@@ -180,6 +182,7 @@ def create_run(
     breakpoints: Collection[str] = (),
     parent: Run | None = None,
     parent_step: UUID | None = None,
+    depth: int = 0,
 ) -> Run:
     """The rows of a new run: itself and its first event. The caller has checked everything and rings afterwards."""
     now = utc_now()
@@ -201,7 +204,7 @@ def create_run(
         parent=parent,
         parent_step_id=parent_step,
         debug={"breakpoints": sorted(set(breakpoints))} if breakpoints else {},
-        depth=parent.depth + 1 if parent is not None else 0,
+        depth=parent.depth + 1 if parent is not None else depth,
         event_seq=1,
         wake_at=now,
         created_at=now,

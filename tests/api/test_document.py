@@ -26,6 +26,7 @@ from tests.support import runs
 from tests.support.factories import World, key_of
 from workflows.lib import limits
 from workflows.lib.limits import Limit
+from workflows.services.events import send_event
 
 METHODS = {"get", "post", "put", "delete"}
 EXAMPLES = 6
@@ -156,6 +157,7 @@ def things(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "/api/workflows": made["id"],
         "/api/workflow-executions": str(run.pk),
         "/api/reviews": str(runs.gate(run, "gate").pk),
+        "/api/events": str(send_event(actor=world.bob, name="crm/lead.changed")[0].pk),
         "/api/workflow-templates": str(a_template_of_the_api(world)["id"]),
     }
 

@@ -25,6 +25,7 @@ from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.services.create_workflow import create_workflow
+from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
@@ -175,6 +176,11 @@ def a_workflow_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_workflow(world))
 
 
+def two_versions_of_the_api(world: World) -> dict[str, Any]:
+    made = a_version_of_the_api(world)
+    return {"id": made["id"], "a": made["number"], "b": "draft"}
+
+
 def a_version_of_the_api(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe")
     runs.version(made, runs.graph(runs.step("one")))
@@ -217,6 +223,10 @@ def a_template_of_the_api(world: World) -> dict[str, Any]:
         status=WorkflowTemplate.Status.PUBLISHED,
     )
     return {"id": made.pk}
+
+
+def an_event(world: World) -> dict[str, Any]:
+    return {"id": send_event(actor=world.alice, name="canary/marlowe", data={"of": "Marlowe"})[0].pk}
 
 
 def a_token(world: World) -> dict[str, Any]:
@@ -282,6 +292,8 @@ ROUTES: dict[str, Route] = {
     "workflows:settings": thing(a_draft, POST=EDIT, sample={"name": "Another name"}),
     "workflows:undo": thing(a_draft, POST=EDIT),
     "workflows:redo": thing(a_draft, POST=EDIT),
+    "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
+    "workflows:changes": thing(a_draft, GET=VIEW),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -297,6 +309,7 @@ ROUTES: dict[str, Route] = {
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
+    "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -310,6 +323,7 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "outbox:index": page(GET=VIEW),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
@@ -329,6 +343,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/publish": thing(a_workflow_to_publish, POST=EDIT),
     "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<a>/compare/<b>": thing(two_versions_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/export": page(GET=VIEW),
     "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
@@ -344,6 +359,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/items": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/deliveries": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/logs": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/events": thing(a_failed_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/cancel": thing(a_run_of_the_api, POST=CONTROL),
@@ -363,6 +379,8 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
         a_gate_of_a_run, {"decision": "approve"}, POST=REVIEW
     ),
+    "/api/events": page({"name": "canary/told"}, GET=VIEW, POST=RUN),
+    "/api/events/<id>": thing(an_event, GET=VIEW),
     "/api/reviews": page(GET=VIEW),
     "/api/reviews/<id>": thing(a_review_of_the_api, GET=VIEW),
     "/api/reviews/<id>/decide": thing(a_review_of_the_api, {"decision": "approve"}, POST=REVIEW),

@@ -1,6 +1,5 @@
 """The doorbell: after the commit, once while it waits, again when somebody looks, and never an error."""
 
-from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
@@ -67,7 +66,7 @@ def test_a_ring_while_the_run_is_looked_at_is_a_new_doorbell(
         seen.append(run_id)
         queue.ring(run_id)
 
-    monkeypatch.setattr(jobs, "drive_run", SimpleNamespace(drive=look))
+    monkeypatch.setattr(jobs, "drive_in_turn", look)
     queue.ring(RUN)
     redis.lpop("rq:queue:runs")
     jobs.drive(str(RUN))

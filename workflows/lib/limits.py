@@ -32,6 +32,10 @@ CRASHES_PER_STEP: Final = Limit(
     3, "crashes", "The worker stopped {value} times in this step, so it was not tried again."
 )
 RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")
+EVENT_BYTES: Final = Limit(
+    262_144, "bytes", "The data of an event is larger than {value} bytes, the most one takes."
+)
+EVENT_STARTS: Final = Limit(200, "workflows", "One event starts at most {value} workflows.")
 RUNS_PER_MINUTE: Final = Limit(600, "runs", "At most {value} runs may be started a minute.")
 API_CALLS_PER_MINUTE: Final = Limit(
     1_200, "calls", "This key has made more than {value} calls in a minute. Wait a moment."

@@ -1,7 +1,23 @@
 """Models of what a workflow is."""
 
 from workflows.models.change import DraftChange
+from workflows.models.event import DomainEvent, PublishedTrigger
+from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
-__all__ = ["DraftChange", "Edge", "Step", "Trigger", "Variable", "Workflow", "WorkflowVersion"]
+__all__ = [
+    "DomainEvent",
+    "DraftChange",
+    "Edge",
+    "LibraryUse",
+    "Persona",
+    "Prompt",
+    "PromptVersion",
+    "PublishedTrigger",
+    "Step",
+    "Trigger",
+    "Variable",
+    "Workflow",
+    "WorkflowVersion",
+]

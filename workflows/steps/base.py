@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from django import forms
 
 from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.expressions.names import Scope
 from workflows.lib.errors import ErrorInfo, Fault, Problem, StepwellError
@@ -48,10 +49,18 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
+class Emit:
+    """An event that the shell tells in the transaction in which the step completes."""
+
+    name: str
+    data: JSONValue
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The step is done. `output` is a JSON object whose main text is `content`; `port` is the way out.
 
-    `variables` are context variables to set, `notes` short facts for the run page ("6 of 20 sentences kept").
+    `variables` are context variables to set, `emits` events to tell, `notes` short facts for the run page ("6 of 20 sentences kept").
     """
 
     output: JSONObject
@@ -59,6 +68,7 @@ class Completed:
     variables: JSONObject = field(default_factory=dict)
     answers: tuple[ChatAnswer, ...] = ()
     notes: str = ""
+    emits: tuple[Emit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +282,9 @@ def _no_signature(message_id: str, at: int, body: bytes) -> str:
     raise NoEffect("This step was given no key to sign with.", code="no_signature", fault=Fault.INTERNAL)
 
 
+_NO_LIBRARY: Final = Library()
+
+
 @dataclass(frozen=True, slots=True)
 class StepContext:
     """Everything an executor gets: values and callbacks, never the ORM, the queue or a socket.
@@ -282,7 +295,7 @@ class StepContext:
     `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
     `deliver` makes an outward act through the ledger: once, with a receipt; a test run keeps its copy in the outbox and
     never calls the act. `send_email` does the same for mail. `sign` gives the signature header of a webhook
-    (id, Unix seconds, body) by the tenant's key.
+    (id, Unix seconds, body) by the tenant's key. `library` are the prompts and personas frozen with the definition.
     """
 
     step: StepDef
@@ -298,6 +311,7 @@ class StepContext:
     deliver: Callable[[Effect, Act], Awaitable[Receipt]] = _act_now
     send_email: Callable[[Email], Awaitable[Receipt]] = _no_email
     sign: Callable[[str, int, bytes], str] = _no_signature
+    library: Library = _NO_LIBRARY
 
     @property
     def config(self) -> JSONObject:

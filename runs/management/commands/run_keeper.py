@@ -12,6 +12,7 @@ import structlog
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections, connections
 
+from runs.services.fire_events import fire_events
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.ring_runs import ring_due_runs
 from runs.services.serve_queue import keep_connections_open
@@ -48,6 +49,7 @@ class Command(BaseCommand):
             keep(
                 [
                     Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
+                    Duty("fire_events", fire_events, every_s=every),
                     Duty("recover_runs", recover_runs, every_s=60.0),
                     Duty("prune_stale", prune_stale, every_s=3_600.0),
                 ],

@@ -32,7 +32,7 @@ TYPES = registry.all_types()
 EXPECTED = {
     "start", "end", "llm", "clean_text", "summarize", "extract_keywords", "tag_category",
     "transform", "condition", "filter", "merge", "set_variable", "delay", "review",
-    "extract", "classify", "parse", "validate", "http_request", "webhook", "email",
+    "extract", "classify", "parse", "validate", "http_request", "webhook", "email", "send_event",
     "fan_out", "loop", "parallel", "synthesis", "consistency_check", "implementation_prompts",
 }  # fmt: skip
 TEXT = (
@@ -56,6 +56,7 @@ WORKING: dict[str, dict[str, Any]] = {
     "parse": {"format": "lines"},
     "validate": {"schema": {"type": "string"}},
     "http_request": {"url": "https://example.com/{{input.text}}"},
+    "send_event": {"event": "crm/lead.changed"},
     "webhook": {"url": "https://example.com/hook"},
     "email": {"to": "ann@example.com", "subject": "The well"},
     "subworkflow": {"workflow": "Text pipeline"},
