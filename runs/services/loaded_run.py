@@ -19,6 +19,7 @@ from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
 from runs.services.budget import Purse
 from runs.services.eligibility import reviewers_in_words
+from runs.services.fetch import run_with_tenant, step_rows
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.transition import Transition
@@ -28,23 +29,6 @@ from workflows.definition.graph import Definition, EdgeDef, StepDef
 from workflows.expressions.names import MISSING, Scope, as_text
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
-_LIGHT = (
-    "id",
-    "step_key",
-    "scope",
-    "round",
-    "status",
-    "port",
-    "edges",
-    "attempt",
-    "crashes",
-    "wait",
-    "due_at",
-    "ends_run",
-    "inputs",
-    "skip_reason",
-    "max_attempts",
-)
 _SKIPPED = {
     Skip.OFF: "it is off",
     Skip.BRANCH: "its branch was not taken",
@@ -85,16 +69,15 @@ class LoadedRun:
     @classmethod
     def load(cls, run_id: UUID) -> LoadedRun:
         """Read the run, its version (cached) and the light part of its current step rows."""
-        run = (
-            Run.objects.select_related("version", "workflow", "tenant")
-            .defer("version__document")
-            .get(pk=run_id)
-        )
-        loaded = cls(run, prepared(run.version_id, run.version.content_hash))
-        for values in StepRun.objects.filter(run_id=run_id).order_by("round").values_list(*_LIGHT):
-            loaded._take(dict(zip(_LIGHT, values, strict=True)))
+        run, content_hash = run_with_tenant(run_id)
+        loaded = cls(run, prepared(run.version_id, content_hash))
+        setters: list[tuple[int, UUID, JSONObject]] = []
+        for row in step_rows(run_id):
+            loaded._take(row)
+            if row["variables"]:
+                setters.append((row["variables_seq"], row["id"], row["variables"]))
         loaded._load_items()
-        loaded._load_variables()
+        loaded._set_variables(setters)
         loaded._load_words()
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
@@ -156,15 +139,12 @@ class LoadedRun:
                     Items.of(step.place, self.opened[step.place].rules, found.get(container, ()))
                 )
 
-    def _load_variables(self, debug: JSONObject | None = None) -> None:
+    def _set_variables(
+        self, setters: Iterable[tuple[int, UUID, JSONObject]], debug: JSONObject | None = None
+    ) -> None:
         """Context variables: defaults, what the start set, then what current step rows and people set, by event number."""
         current = {step.row for step in self.state}
-        setters = (
-            StepRun.objects.filter(run_id=self.run.pk)
-            .exclude(variables={})
-            .values_list("id", "variables_seq", "variables")
-        )
-        set_by_steps = [(seq, values) for row, seq, values in setters if row in current]
+        set_by_steps = [(seq, values) for seq, row, values in setters if row in current]
         edits = (self.run.debug if debug is None else debug).get("edits", ())
         self.variables = variables_of(self.prepared.definition, self.run.variables or {}, set_by_steps, edits)
 
@@ -191,7 +171,10 @@ class LoadedRun:
     def reload_variables(self, t: Transition) -> None:
         """Read the variables again after a rewind: old rounds no longer count."""
         before = self.variables
-        self._load_variables(t.run.get("debug", self.run.debug))
+        setters = StepRun.objects.filter(run_id=self.run.pk).exclude(variables={})
+        self._set_variables(
+            setters.values_list("variables_seq", "id", "variables"), t.run.get("debug", self.run.debug)
+        )
         t.remember(lambda: setattr(self, "variables", before))
 
     def in_place_of(

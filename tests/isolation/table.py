@@ -311,6 +311,7 @@ ROUTES: dict[str, Route] = {
     "workflows:version_restore": thing(a_version, POST=EDIT),
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
+    "runs:dashboard": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
@@ -353,6 +354,8 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
     "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/analytics/steps": page(GET=VIEW),
+    "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
     "/api/workflow-executions": page(GET=VIEW),
