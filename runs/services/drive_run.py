@@ -41,6 +41,7 @@ from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start, take_pinned
 from runs.services.loaded_run import LoadedRun
+from runs.services.taking_turns import Absence, Turn
 from runs.services.transition import Transition
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault
@@ -104,7 +105,9 @@ def drive(run_id: UUID) -> None:
     """Claim the run and drive it until nothing is ready. Harmless when somebody else does, or nothing is to do."""
     if _stopping.is_set():
         return
-    token = _claim(run_id)
+    with Turn() as turn:
+        token = _claim(run_id)
+        turn.keep = token is not None
     if token is None:
         poke(run_id)
         return
@@ -316,7 +319,12 @@ class Driver:
     def _turn(self, results: list[Result], touched: set[Place] | None) -> _Turn:
         t = Transition()
         try:
-            turn = self._fill_and_write(t, results, touched)
+            with Turn() as mine:
+                turn = self._fill_and_write(t, results, touched)
+                # What is done at once leads to the next turn.
+                mine.keep = bool(turn.works) and all(
+                    work.task.kind is ExecutionKind.INLINE for work in turn.works
+                )
         except (OperationalError, InterfaceError) as error:
             # Out of a read: what is written waits for the database by itself.
             t.undo()
@@ -334,7 +342,7 @@ class Driver:
         mail_known = self.mail_known
         # A new intent counts as mail without a letter: what was held back while paused has to be looked at again.
         mailed = mail_known > self.mail_seen
-        letters = self.loaded.unread_mail() if mailed else []
+        letters = self.loaded.unread_mail() if mailed and mail_known else []
         apply.mail(letters)
         # A result that came twice, or that was written while its batch was in hand, is no news.
         news = {id(result.task): result for result in reversed(results) if not result.task.settled}
@@ -548,7 +556,7 @@ class Driver:
                 t.remember(_sets_saved_text(task, before))
         if not t.is_empty:
             # Refused: a late driver has its lease again, or the intent is new. Saved at the next tick.
-            with suppress(_Refused):
+            with suppress(_Refused), Turn():
                 self._write(t, starts=False)
 
     def _interrupt(self) -> None:
@@ -559,7 +567,8 @@ class Driver:
             apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
             try:
                 if not t.is_empty:
-                    self._write(t, starts=False)
+                    with Turn():
+                        self._write(t, starts=False)
             except _Refused:
                 # A late driver that has its lease again.
                 continue
@@ -602,7 +611,8 @@ class Driver:
                     raise LeaseLost from None
                 log.warning("database_away", exc_info=True, extra={"run_id": str(self.run_id)})
                 connection.close()
-                time.sleep(pause)
+                with Absence():
+                    time.sleep(pause)
                 pause = min(pause * 2, 2.0)
                 if self._was_committed(t, expected):
                     break
@@ -736,7 +746,7 @@ class Driver:
         status = self.state.status if again else rest.status
         table = rows.table(Run).name
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
+            with Turn(), transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute(
                     f"UPDATE {table} SET lease_token = '', lease_until = NULL, status = %s, waiting_for = %s, wake_at = %s,"
                     " event_seq = event_seq + %s WHERE id = %s AND lease_token = %s AND mail_seq = %s RETURNING event_seq",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
 from runs.services.budget import Purse
 from runs.services.eligibility import reviewers_in_words
+from runs.services.fetch import run_with_tenant, step_rows
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
 from runs.services.values import whole
@@ -23,23 +26,6 @@ from workflows.definition.graph import EdgeDef, StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
-_LIGHT = (
-    "id",
-    "step_key",
-    "scope",
-    "round",
-    "status",
-    "port",
-    "edges",
-    "attempt",
-    "crashes",
-    "wait",
-    "due_at",
-    "ends_run",
-    "inputs",
-    "skip_reason",
-    "max_attempts",
-)
 _SKIPPED = {
     Skip.OFF: "it is off",
     Skip.BRANCH: "its branch was not taken",
@@ -77,16 +63,15 @@ class LoadedRun:
     @classmethod
     def load(cls, run_id: UUID) -> LoadedRun:
         """Read the run, its version (cached) and the light part of its current step rows."""
-        run = (
-            Run.objects.select_related("version", "workflow", "tenant")
-            .defer("version__document")
-            .get(pk=run_id)
-        )
-        loaded = cls(run, prepared(run.version_id, run.version.content_hash))
-        for values in StepRun.objects.filter(run_id=run_id).order_by("round").values_list(*_LIGHT):
-            loaded._take(dict(zip(_LIGHT, values, strict=True)))
+        run, content_hash = run_with_tenant(run_id)
+        loaded = cls(run, prepared(run.version_id, content_hash))
+        setters: list[tuple[int, UUID, JSONObject]] = []
+        for row in step_rows(run_id):
+            loaded._take(row)
+            if row["variables"]:
+                setters.append((row["variables_seq"], row["id"], row["variables"]))
         loaded._load_items()
-        loaded._load_variables()
+        loaded._set_variables(setters)
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
                 run_id=run_id, step_run__isnull=False, status__in=[Review.Status.OPEN, Review.Status.HELD]
@@ -144,20 +129,14 @@ class LoadedRun:
                     Items.of(step.place, self.opened[step.place].rules, found.get(container, ()))
                 )
 
-    def _load_variables(self) -> None:
+    def _set_variables(self, setters: Iterable[tuple[int, UUID, JSONObject]]) -> None:
         """Context variables: defaults, then what the start set, then what current step rows set, by event number."""
         self.variables = {
             variable.name: variable.default for variable in self.prepared.definition.context_variables()
         }
         self.variables.update(self.run.variables or {})
         current = {step.row for step in self.state}
-        setters = (
-            StepRun.objects.filter(run_id=self.run.pk)
-            .exclude(variables={})
-            .order_by("variables_seq")
-            .values_list("id", "variables")
-        )
-        for row, values in setters:
+        for _, row, values in sorted(setters, key=itemgetter(0)):
             if row in current:
                 self.variables.update(values)
 
@@ -169,7 +148,8 @@ class LoadedRun:
 
     def reload_variables(self) -> None:
         """Read the variables again after a rewind: old rounds no longer count."""
-        self._load_variables()
+        setters = StepRun.objects.filter(run_id=self.run.pk).exclude(variables={})
+        self._set_variables(setters.values_list("variables_seq", "id", "variables"))
 
     # --- outputs ---------------------------------------------------------------------------------
 
