@@ -212,6 +212,7 @@ def _context(work: Work) -> StepContext:
         deliver=ledger.deliver,
         send_email=ledger.send_email,
         sign=ledger.sign,
+        call_with=ledger.call_with,
         library=work.library,
     )
 

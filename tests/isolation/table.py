@@ -24,6 +24,8 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.models import Connection
+from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
@@ -127,6 +129,17 @@ def a_provider_account(world: World) -> dict[str, Any]:
         name="Canary of Marlowe",
         key="sk-canary",
         base_url="http://127.0.0.1:9/v1",
+    )
+    return {"pk": made.pk}
+
+
+def a_stored_key(world: World) -> dict[str, Any]:
+    made = save_connection(
+        actor=world.alice,
+        name=f"Canary of Marlowe {Connection.objects.count()}",
+        kind="bearer",
+        secret="sk-canary",
+        hosts=["127.0.0.1:9"],
     )
     return {"pk": made.pk}
 
@@ -278,6 +291,14 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
+    "workflows:stored_key_new": page(
+        {"name": "CRM", "kind": "bearer", "secret": "canary-1", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key": thing(
+        a_stored_key, {"kind": "bearer", "secret": "canary-2", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key_check": thing(a_stored_key, POST=KEYS),
+    "workflows:stored_key_delete": thing(a_stored_key, POST=KEYS),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
     # --- workflows and the builder
@@ -294,6 +315,10 @@ ROUTES: dict[str, Route] = {
     "workflows:redo": thing(a_draft, POST=EDIT),
     "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
     "workflows:changes": thing(a_draft, GET=VIEW),
+    "workflows:selection": thing(a_draft, GET=EDIT, POST=EDIT, sample={"keys": "one", "act": "duplicate"}),
+    "workflows:find_steps": thing(a_draft, GET=VIEW),
+    "workflows:copy_steps": thing(a_draft, GET=VIEW),
+    "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -306,6 +331,11 @@ ROUTES: dict[str, Route] = {
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:import": page(
+        {"document": "name: N\nnodes: [{id: a, type: merge, name: A}]", "sure": "1"}, GET=EDIT, POST=EDIT
+    ),
+    "workflows:export_all": page(GET=VIEW),
+    "workflows:export": thing(a_draft, GET=VIEW),
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
