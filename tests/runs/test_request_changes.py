@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from runs.models import Attempt, Event, Review, Run, StepRun
@@ -77,11 +79,12 @@ def test_what_is_refused(world: World) -> None:
     run = driven(started(world.bob, definition_of(nodes, "a>g>c")))
     gate = Review.objects.get(run=run, step_run__step_key="g")
     lone = Review.objects.get(run=run, step_run__step_key="lone")
-    for review, more, words in (
+    refused: list[tuple[Review, dict[str, Any], str]] = [
         (gate, {"comment": ""}, "what is to be changed"),
         (gate, {"comment": "x", "to_step": "c"}, "does not come before"),
         (lone, {"comment": "x"}, "Nothing comes before"),
-    ):
+    ]
+    for review, more, words in refused:
         with pytest.raises(Invalid, match=words):
             decide_review(review=review, actor=world.bob, decision="changes", **more)
     with pytest.raises(Invalid, match="goes back"):
