@@ -1,5 +1,5 @@
 """Rounds of faults at random moments: every run ends right by itself, nothing finished is done again, the doctor finds
-nothing. CI takes every fault once, shortened; `make soak` twenty rounds at full length. The seed is printed.
+nothing. CI takes every fault once, shortened, one soon after the other; `make soak` twenty rounds at full length.
 
 STEPWELL_ROUNDS: how many; STEPWELL_LONG_FAULTS=1: Redis away for a minute, the database for 30 s, and so on.
 """
@@ -115,13 +115,41 @@ class Rounds:
         again = sum(self.check(begun, before[begun.mark]) for begun in runs)
         return f"{name} ({lasted:.1f} s): ended {settled:.1f} s later, {again} calls made again"
 
+    def storm(self, names: list[str]) -> str:
+        """The faults one soon after the other, with runs under way all the time; who was hit how often is chance."""
+        runs = [self.begin() for _ in range(2)]
+        eventually(lambda: Attempt.objects.exists(), SETTLE_SECONDS)
+        finished: dict[str, dict[str, int]] = {}
+        for name in names:
+            runs.append(self.begin())
+            time.sleep(self.chance.uniform(0.3, 1.5))
+            for begun in runs:
+                calls = self.calls(begun)
+                kept = finished.setdefault(begun.mark, {})
+                kept |= {key: calls[key] for key in self.done(begun) if key not in kept}
+            began = time.monotonic()
+            self.faults.all()[name]([begun.run.pk for begun in runs])
+            sys.stdout.write(f"{name} ({time.monotonic() - began:.1f} s)\n")
+        began = time.monotonic()
+        eventually(lambda: self.are_over(runs), SETTLE_SECONDS)
+        settled = time.monotonic() - began
+        again = 0
+        for begun in runs:
+            for key, count in finished[begun.mark].items():
+                assert self.calls(begun)[key] == count, f"{begun.mark} {key} was finished and called again"
+            again += self.check(begun, set(), most=1 + len(names))
+        return f"{len(runs)} runs ended {settled:.1f} s after the last fault, {again} calls made again"
+
+    def calls(self, begun: Begun) -> dict[str, int]:
+        return {key: self.model.count(f"{begun.mark} wants {key}.") for key in CALLS}
+
     def are_over(self, runs: list[Begun]) -> bool:
         open_ = Run.objects.filter(pk__in=[begun.run.pk for begun in runs]).exclude(
             status__in=["completed", "failed", "cancelled"]
         )
         return not open_.exists()
 
-    def check(self, begun: Begun, before: set[str]) -> int:
+    def check(self, begun: Begun, before: set[str], *, most: int = 3) -> int:
         """The run ended right; how many calls were made once more than needed."""
         run = begun.run
         run.refresh_from_db()
@@ -153,9 +181,11 @@ def test_rounds_of_faults_at_random_moments_end_right_by_themselves(
     rounds = Rounds(site, world, model, moment)
     names = list(rounds.faults.all())
     moment.shuffle(names)
-    wanted = [names[place % len(names)] for place in range(ROUNDS or len(names))]
-    for number, name in enumerate(wanted, 1):
-        sys.stdout.write(f"Round {number} of {len(wanted)}, seed {SEED}: {rounds.one(name)}\n")
+    if not ROUNDS:
+        sys.stdout.write(f"Seed {SEED}: {rounds.storm(names)}\n")
+    for number in range(1, ROUNDS + 1):
+        said = rounds.one(names[number % len(names)])
+        sys.stdout.write(f"Round {number} of {ROUNDS}, seed {SEED}: {said}\n")
         sys.stdout.flush()
     assert list(examine()) == []
     call_command("doctor")
