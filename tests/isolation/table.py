@@ -399,6 +399,14 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/breakpoints": thing(a_run_of_the_api, {"steps": []}, PUT=CONTROL),
+    "/api/workflow-executions/<id>/step": thing(a_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/edits": thing(
+        a_run_of_the_api, {"what": "variable", "name": "x", "value": 1}, POST=CONTROL
+    ),
+    "/api/workflow-executions/<id>/items/stop": thing(a_run_of_the_api, {"step": "a"}, POST=CONTROL),
+    "/api/workflow-executions/<id>/versions": thing(a_failed_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/version": thing(a_failed_run_of_the_api, {"version": 1}, POST=CONTROL),
     "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
     "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(
