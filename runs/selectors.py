@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, RowNumber, Substr
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Attempt, Event, Review, Run, StepRun
+from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -298,3 +298,20 @@ def people(assignees: Sequence[str]) -> str:
     if not words:
         return "anyone who may review"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# --- what left the house ---------------------------------------------------------------------------
+
+
+def deliveries(tenant: Tenant, *, status: str = "", kind: str = "", q: str = "") -> QuerySet[Delivery]:
+    """The ledger of a tenant, newest first; `q` is a part of the address or event."""
+    found = Delivery.objects.for_tenant(tenant).select_related("run__workflow", "step_run")
+    if status:
+        found = found.filter(status=status)
+    if kind:
+        found = found.filter(kind=kind)
+    if q:
+        found = found.filter(target__icontains=q)
+    return found.defer(
+        "run__output", "run__input", "run__variables", "run__workflow__settings", "step_run__output"
+    ).order_by("-created_at", "-id")

@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import reviews, runs, start
+from runs.views import dashboard, outbox, reviews, runs, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
+    path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
@@ -25,7 +26,10 @@ review_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
+outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
+    path("outbox/", include((outbox_pages, "outbox"))),
 ]

@@ -121,7 +121,10 @@ class Run(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="run_history"),
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["tenant", "completed_at"], name="run_ended"),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
+            # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
+            models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -266,6 +269,9 @@ class Attempt(models.Model):
     )
     provider = models.CharField(max_length=32, blank=True)
     model = models.CharField(max_length=120, blank=True)
+    prompt = models.CharField(
+        max_length=120, blank=True, default="", help_text="The library prompt that was sent, by its name."
+    )
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=14, decimal_places=8, default=0)
@@ -276,6 +282,16 @@ class Attempt(models.Model):
 
     class Meta:
         ordering: ClassVar = ["started_at", "id"]
+        indexes: ClassVar = [
+            # The list of model calls: those of a tenant, newest first.
+            models.Index(
+                fields=["tenant", "-started_at"], name="attempt_of_model", condition=~models.Q(provider="")
+            ),
+            # Figures of an hour or a day: what was spent in it.
+            models.Index(
+                fields=["tenant", "ended_at"], name="attempt_ended", condition=~models.Q(provider="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"try {self.number} of {self.step_run_id}"

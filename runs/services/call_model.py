@@ -166,6 +166,7 @@ def _sent(request: ChatRequest, candidate: Candidate, started_at: datetime) -> J
         "model": str(candidate.ref),
         "account": candidate.account.name if candidate.account is not None else "",
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        **request.facts,
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
         "response_schema": request.response_schema,

@@ -18,6 +18,7 @@ from workflows.providers.models import is_default
 from workflows.services.definitions import load_definition
 from workflows.services.drafts import compile_draft
 from workflows.services.estimate import Estimate, Used, estimate
+from workflows.services.library import with_library
 from workflows.services.provider_accounts import accounts_of
 from workflows.steps.catalog import CATALOG
 
@@ -36,7 +37,7 @@ def estimate_run(
         ).first()
         definition = load_definition(row) if row is not None and number else None
     if definition is None:
-        definition = compile_draft(workflow)
+        definition = with_library(compile_draft(workflow), workflow.tenant)
     definition = with_generated(definition, CATALOG.generated)
     runs, history = _history(workflow)
     default = definition.settings.get("default_model")

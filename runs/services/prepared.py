@@ -12,6 +12,7 @@ from uuid import UUID
 from runs.engine.graph import Graph, compile_graph
 from workflows.definition.generated import with_generated
 from workflows.definition.graph import Definition, StepDef
+from workflows.definition.library import Library
 from workflows.expressions.paths import normal
 from workflows.expressions.references import Reference, expression_references, references
 from workflows.models import WorkflowVersion
@@ -33,6 +34,11 @@ class Prepared:
     def step(self, key: str) -> StepDef:
         """A step of the definition, hidden bodies and steps that are off included."""
         return self.graph.definition.by_key.get(key) or self.definition.step(key)
+
+    @cached_property
+    def library(self) -> Library:
+        """Prompts and personas as they were when the version was frozen."""
+        return Library.from_json(self.definition.library)
 
     @cached_property
     def key_of_label(self) -> dict[str, str]:

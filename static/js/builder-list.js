@@ -43,6 +43,10 @@
     if (top < 60 || (bottom > innerHeight && top > innerHeight / 2)) card.scrollIntoView({ block: "start" });
   };
   stepwell.openCard = open;
+  stepwell.drawCard = async (key) => {
+    await load(key, "");
+    document.querySelector(`#step-${CSS.escape(key)} [data-toggle]`)?.focus({ preventScroll: true });
+  };
 
   document.addEventListener("click", async (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -45,6 +45,9 @@
       const { ctx } = event.detail;
       if (ctx.sourceElement !== owner) return;
       const { body } = ctx.request;
+      // A field that could not take over what others wrote is saved on what it was written on.
+      const known = ctx.sourceElement.querySelector(`[data-field="${CSS.escape(name)}"]`)?.dataset.known;
+      if (known) body.set("revision", known);
       if (names) for (const key of [...body.keys()]) if (!names.has(key) && key !== "revision" && key !== "csrfmiddlewaretoken") body.delete(key);
       body.set("field", name);
     };
@@ -63,6 +66,7 @@
     }
     if (status >= 200 && status < 300) {
       failed.delete(mark);
+      for (const field of document.querySelectorAll(`[data-field="${CSS.escape(name)}"][data-known]`)) if ((field.form ?? field.closest("form")) === owner) delete field.dataset.known;
       if (!failed.size) say("Saved");
     } else {
       failed.add(mark);
@@ -111,6 +115,7 @@
   document.addEventListener("change", (event) => changed(event.target, event.target.matches("select, [type=checkbox]") ? 0 : WAIT));
 
   const dirty = () => waiting.size > 0 || sending.size > 0;
+  stepwell.saving = () => sending.size > 0;
   stepwell.flush = async () => {
     for (const [owner, fields] of [...waiting]) for (const name of [...fields.keys()]) due(owner, name);
     while (sending.size) await Promise.all([...sending.values()]);
@@ -158,8 +163,31 @@
     const revision = owner?.querySelector("[name=revision]");
     if (!revision) return;
     revision.value = button.dataset.revision;
+    for (const field of owner.querySelectorAll("[data-known]")) delete field.dataset.known;
     enqueue(owner, button.dataset.ofField);
   });
+  // Take theirs: the field forgets what was typed, then the card is drawn as it is.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-take-theirs]");
+    if (!link) return;
+    const owner = document.getElementById(`form-${link.dataset.takeTheirs}`);
+    if (!owner) return;
+    event.preventDefault();
+    const name = link.dataset.ofField;
+    const fields = waiting.get(owner);
+    clearTimeout(fields?.get(name));
+    fields?.delete(name);
+    if (fields && !fields.size) waiting.delete(owner);
+    failed.delete(`${owner.id} ${name}`);
+    say("Saved");
+    stepwell.drawCard?.(link.dataset.takeTheirs);
+  });
+  // Fields that hold what is not saved yet, as elements that carry data-field.
+  stepwell.unsaved = () => {
+    const marks = [...waiting].flatMap(([owner, fields]) => [...fields.keys()].map((name) => [owner, name]));
+    for (const mark of failed) marks.push([document.getElementById(mark.split(" ")[0]), mark.split(" ")[1]]);
+    return marks.flatMap(([owner, name]) => (owner ? inputsOf(owner, name).map(fieldOf) : [])).filter(Boolean);
+  };
 
   addEventListener("online", () => {
     for (const mark of [...failed]) {

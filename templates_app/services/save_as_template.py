@@ -14,6 +14,7 @@ from workflows.definition.schema import canonical_json, content_hash, to_json
 from workflows.lib.errors import Invalid, NotFound, Problem
 from workflows.models import Workflow
 from workflows.services.drafts import compile_draft
+from workflows.services.library import with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -45,7 +46,7 @@ def save_as_template(
         "outcome": outcome.strip(),
     }
     _check(words)
-    copy = duplicate(compile_draft(workflow), CATALOG).definition
+    copy = with_library(duplicate(compile_draft(workflow), CATALOG).definition, actor.tenant)
     definition = checked(
         to_json(replace(copy, steps=tuple(replace(step, pinned=None) for step in copy.steps)))
     )

@@ -10,6 +10,7 @@ from django import forms
 from django.template import Context, Template
 from django.utils import timezone
 
+from workflows.presenters.people import initials
 from workflows.templatetags import ui
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)  # a Friday
@@ -174,7 +175,7 @@ def test_icon_names_cannot_break_out() -> None:
     [("Nadia Osei", "NO"), ("nadia@example.org", "NA"), ("ana.belen@x.example", "AB"), ("", "?"), ("¿", "?")],
 )
 def test_initials(name: str, letters: str) -> None:
-    assert ui.initials(name) == letters
+    assert initials(name) == letters
 
 
 def test_an_avatar_names_its_person_once() -> None:

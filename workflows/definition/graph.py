@@ -153,6 +153,7 @@ class Definition:
 
     `settings` keys in use: `yolo` (bool), `default_model` (`provider:model`), `max_run_time_s`, `error_workflow`,
     `fallback` (models in order), `fallback_on_refusal` (bool), `budget_usd` and `budget_policy` (`warn`, `pause`, `stop`).
+    `library` holds the texts of prompts and personas that steps name, frozen with a version; a draft has none.
     """
 
     steps: tuple[StepDef, ...] = ()
@@ -160,6 +161,7 @@ class Definition:
     variables: tuple[VariableDef, ...] = ()
     triggers: tuple[TriggerDef, ...] = ()
     settings: JSONObject = field(default_factory=dict)
+    library: JSONObject = field(default_factory=dict)
 
     @cached_property
     def by_key(self) -> Mapping[str, StepDef]:

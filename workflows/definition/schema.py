@@ -41,7 +41,7 @@ TRIGGER_TYPES: Final = ("manual", "schedule", "webhook", "event")
 FIELD_TYPES: Final = ("string", "number", "boolean", "object", "array", "any")
 
 BUDGET_POLICIES: Final = ("warn", "pause", "stop")
-_TOP: Final = ("nodes", "edges", "variables", "triggers", "settings")
+_TOP: Final = ("nodes", "edges", "variables", "triggers", "settings", "library")
 _NODE: Final = (
     "id", "type", "name", "description", "position", "config", "inputs", "outputs", "enabled", "parent", "order",
     "retry_policy", "timeout_s", "on_error", "join", "pinned", "note", "generated",
@@ -68,7 +68,7 @@ _Made = TypeVar("_Made")
 
 def to_json(definition: Definition) -> JSONObject:
     """The definition as the API shows it; `parse_definition` gives the same definition back."""
-    return {
+    found: JSONObject = {
         "nodes": [step_to_json(step) for step in definition.steps],
         "edges": [edge_to_json(edge) for edge in definition.edges],
         "variables": [variable_to_json(variable) for variable in definition.variables],
@@ -83,6 +83,9 @@ def to_json(definition: Definition) -> JSONObject:
         ],
         "settings": dict(definition.settings),
     }
+    if definition.library:
+        found["library"] = definition.library
+    return found
 
 
 def step_to_json(step: StepDef) -> JSONObject:
@@ -272,7 +275,34 @@ class _Reader:
             variables=tuple(self._list(data, "variables", path, self._variable)),
             triggers=tuple(self._list(data, "triggers", path, self._trigger)),
             settings=settings,
+            library=self._library(data, f"{path}.library"),
         )
+
+    def _library(self, data: Mapping[str, Any], path: str) -> JSONObject:
+        """Texts of prompts and personas that came along."""
+        library = self._object(data, "library", path)
+        self._unknown_keys(library, ("prompts", "personas"), path)
+        self._list(library, "prompts", path, self._library_prompt)
+        self._list(library, "personas", path, self._library_text)
+        return library
+
+    def _library_text(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        for name in ("name", "text"):
+            if not isinstance(entry.get(name), str) or not entry[name].strip():
+                self.wrong(
+                    f"{path}.{name}", "bad_value", f"{path}.{name} must be a text that says something."
+                )
+
+    def _library_prompt(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        self._library_text(entry, path, index)
+        number = entry.get("version")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            self.wrong(f"{path}.version", "bad_value", f"{path}.version must be a whole number from 1.")
+        self._list(entry, "parameters", path, self._library_parameter)
+
+    def _library_parameter(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        if not isinstance(entry.get("name"), str) or not entry["name"].strip():
+            self.wrong(f"{path}.name", "bad_value", f"{path}.name is missing.")
 
     def _check_data(self, data: JSONValue, path: str) -> None:
         """NUL and lone surrogates cannot be stored, NaN cannot be written, bottomless data cannot be read."""
@@ -584,6 +614,15 @@ class _Reader:
                 f"{path}.budget_usd",
                 "bad_value",
                 f"{path}.budget_usd must be more than 0 US dollars, at most 1,000,000.",
+            )
+        minutes = settings.get("minutes_saved")
+        if minutes is not None and (
+            isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= 100_000
+        ):
+            self.wrong(
+                f"{path}.minutes_saved",
+                "bad_value",
+                f"{path}.minutes_saved must be more than 0 minutes, at most 100,000.",
             )
         if policy is not None and policy not in BUDGET_POLICIES:
             known = ", ".join(BUDGET_POLICIES)

@@ -121,7 +121,9 @@ def sections_of(
     by_field: dict[str, list[Problem]] = {}
     for problem in problems:
         by_field.setdefault(field_of(problem), []).append(problem)
-    first_missing = next((name for name, f in fields.items() if f.required and f.is_empty(values[name])), "")
+    first_missing = next(
+        (name for name, f in fields.items() if _to_fill(f, values) and f.is_empty(values[name])), ""
+    )
     grouped: dict[str, tuple[list[Control], list[Control]]] = {}
     for name, field in fields.items():
         control = _control(step, name, field, values[name], tuple(by_field.get(name, ())))
@@ -134,6 +136,12 @@ def sections_of(
         usual, more = grouped.setdefault(field.section, ([], []))
         (more if field.more else usual).append(control)
     return tuple(Section(title, tuple(usual), tuple(more)) for title, (usual, more) in grouped.items())
+
+
+def _to_fill(field: ConfigField, values: JSONObject) -> bool:
+    """Whether a new step's cursor goes there."""
+    wanted = isinstance(field, TemplateField) and field.wanted and not values.get("library_prompt")
+    return field.required or wanted
 
 
 def _control(

@@ -38,6 +38,7 @@ class ChatRequest:
 
     `response_schema` asks for JSON of this JSON Schema. `temperature` and `max_tokens` None are left out.
     `aside`: its text is not shown while it is written, since it is not the step's own.
+    `facts` go into the call's record: the library prompt with its version, the persona, whether it repairs an answer.
     """
 
     messages: tuple[ChatMessage, ...]
@@ -48,6 +49,7 @@ class ChatRequest:
     total_timeout_s: float = 300.0
     idempotency_key: str = ""
     aside: bool = False
+    facts: JSONObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from workflows.lib.errors import Invalid, Problem
 from workflows.models import Workflow
 from workflows.providers.models import BadModel, parse_model
 from workflows.services.drafts import compile_draft
+from workflows.services.library import library_problems, with_library
 from workflows.services.published_triggers import trigger_problems
 from workflows.steps.catalog import CATALOG, model_problems
 from workflows.tenancy.models import Tenant
@@ -20,7 +21,8 @@ def problems_of(workflow: Workflow, definition: Definition | None = None) -> tup
     """Every problem of the draft, errors and warnings, in the order of its steps; `definition` spares reading it."""
     definition = compile_draft(workflow) if definition is None else definition
     found = validate(definition, CATALOG, models=models_of(workflow.tenant))
-    return (*found, *trigger_problems(definition), *_fallback_problems(definition))
+    of_library = library_problems(with_library(definition, workflow.tenant), workflow.tenant)
+    return (*found, *of_library, *trigger_problems(definition), *_fallback_problems(definition))
 
 
 def _fallback_problems(definition: Definition) -> Iterator[Problem]:

@@ -12,6 +12,7 @@ from workflows.models import Workflow, WorkflowVersion
 from workflows.services.check_workflow import models_of, refuse_errors
 from workflows.services.definitions import known_problems, load_definition, remember
 from workflows.services.drafts import compile_draft
+from workflows.services.library import library_problems, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -62,7 +63,9 @@ def frozen_version(*, workflow: Workflow, actor: Actor, definition: Definition) 
 
     One row per content. Raises Invalid when the definition has errors.
     """
-    refuse_errors(validate(definition, CATALOG, models=models_of(actor.tenant)), "be run")
+    definition = with_library(definition, actor.tenant)
+    problems = validate(definition, CATALOG, models=models_of(actor.tenant))
+    refuse_errors((*problems, *library_problems(definition, actor.tenant)), "be run")
     digest = content_hash(definition)
     frozen, _ = WorkflowVersion.objects.get_or_create(
         workflow=workflow,

@@ -11,6 +11,7 @@ from workflows.definition.types import TypeCatalog
 from workflows.models import Workflow
 from workflows.services.drafts import DraftRows, refuse_bad_structure, write_draft
 from workflows.services.fields import clean_description, clean_name, clean_project, clean_tags
+from workflows.services.library import adopt_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -31,7 +32,10 @@ def create_workflow(
     catalog: TypeCatalog = CATALOG,
     action: str = "created",
 ) -> Workflow:
-    """The new draft at revision 1, stored whole or not at all; Invalid names what is wrong."""
+    """The new draft at revision 1, stored whole or not at all; Invalid names what is wrong.
+
+    Prompts and personas that the definition carries (`library`) are added to the tenant where it has none of the name.
+    """
     actor.require(Permission.EDIT_WORKFLOWS)
     workflow = Workflow(
         tenant=actor.tenant,
@@ -47,6 +51,8 @@ def create_workflow(
         refuse_bad_structure(definition, catalog)
     with transaction.atomic():
         workflow.save(force_insert=True)
+        if definition is not None:
+            adopt_library(definition, actor)
         if definition is not None and not write_draft(workflow, EMPTY, definition, actor=None):
             Workflow.objects.filter(pk=workflow.pk).update(revision=1)
             workflow.revision = 1

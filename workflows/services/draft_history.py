@@ -100,7 +100,9 @@ def changes_since(workflow: Workflow, revision: int) -> list[DraftChange] | None
     A burst of typing stands at its last revision. Publishing raises the revision without a change.
     """
     found = list(
-        DraftChange.objects.filter(workflow=workflow, revision__gt=revision).order_by("id")[: MOST_KEPT + 1]
+        DraftChange.objects.filter(workflow=workflow, revision__gt=revision)
+        .select_related("author")
+        .order_by("id")[: MOST_KEPT + 1]
     )
     if len(found) > MOST_KEPT:
         return None

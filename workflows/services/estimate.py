@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from workflows.definition.graph import Definition, StepDef
+from workflows.definition.library import Library, persona_use, prompt_use
 from workflows.lib.errors import StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import Usage
@@ -79,6 +80,7 @@ def estimate(
     Steps without history are reckoned from their texts; `input_text` is the run's input as text, as far as it is known.
     """
     found: list[StepEstimate] = []
+    library = Library.from_json(definition.library)
     for step in definition.steps:
         type_ = registry.find(step.type)
         if type_ is None or not step.enabled or not type_.uses_model(step.config):
@@ -92,7 +94,7 @@ def estimate(
         if used:
             inputs, outputs = _quartiles(one for one, _ in used), _quartiles(one for _, one in used)
         else:
-            inputs, outputs = _from_prompt(step, input_text)
+            inputs, outputs = _from_prompt(step, _texts_of(step, library), input_text)
         low, high = (price_of(ref, Usage(inputs[place], outputs[place], estimated=True)) for place in (0, 1))
         found.append(
             StepEstimate(
@@ -129,15 +131,22 @@ def _quartiles(values: Iterable[int]) -> tuple[int, int]:
     return at(0.25), at(0.75)
 
 
-def _from_prompt(step: StepDef, input_text: str) -> tuple[Used, Used]:
+def _from_prompt(step: StepDef, library: Sequence[str], input_text: str) -> tuple[Used, Used]:
     """((input low, high), (output low, high)) tokens from what the step's texts say."""
-    texts = [text for _, text in CATALOG.templates(step)]
+    texts = [*(text for _, text in CATALOG.templates(step)), *library]
     fixed = sum(estimate_tokens(text) for text in texts)
     references = sum(text.count("{{") for text in texts)
     brought = references * (estimate_tokens(input_text) if input_text else 0)
     most = _longest_answer(step.config)
     high = fixed + max(brought, references * _PER_REFERENCE)
     return (fixed, high), (max(most // _SHORTEST_PART, 1), most)
+
+
+def _texts_of(step: StepDef, library: Library) -> tuple[str, ...]:
+    """What the step sends of the library: the prompt's text and the persona's."""
+    use, persona = prompt_use(step), library.persona(persona_use(step))
+    prompt = library.prompt(use) if use is not None else None
+    return tuple(one.text for one in (prompt, persona) if one is not None)
 
 
 def _longest_answer(config: JSONObject) -> int:

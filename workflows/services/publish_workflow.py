@@ -12,6 +12,7 @@ from workflows.services.check_workflow import models_of, refuse_errors
 from workflows.services.definitions import remember
 from workflows.services.drafts import definition_of, lock_draft, raise_revision, read_rows
 from workflows.services.events import tell
+from workflows.services.library import library_problems, record_uses, with_library
 from workflows.services.published_triggers import take_triggers, trigger_problems
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
@@ -28,9 +29,12 @@ def publish_workflow(
     """
     with transaction.atomic():
         lock_draft(workflow, actor, expected_revision)
-        definition = definition_of(read_rows(workflow), workflow.settings)
+        draft = definition_of(read_rows(workflow), workflow.settings)
+        # From here on the version has the texts of its prompts and personas: changing those changes no version.
+        definition = with_library(draft, actor.tenant)
         found = validate(definition, CATALOG, models=models_of(actor.tenant))
-        refuse_errors((*found, *trigger_problems(definition)), "be published")
+        of_library = library_problems(definition, actor.tenant)
+        refuse_errors((*found, *of_library, *trigger_problems(definition)), "be published")
         digest = content_hash(definition)
         latest = WorkflowVersion.objects.filter(workflow=workflow, number=workflow.latest_version).first()
         if latest is not None and latest.content_hash == digest:
@@ -45,6 +49,7 @@ def publish_workflow(
             note=note.strip(),
             created_by=actor.user,
         )
+        record_uses(version, definition)
         take_triggers(version, definition)
         tell(
             actor.tenant.pk,

@@ -7,16 +7,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from django import forms
 
 from workflows.definition.graph import DEFAULT_PORT, StepDef
+from workflows.definition.library import Library
 from workflows.definition.retry import ONCE, RetryPolicy
 from workflows.expressions.names import Scope
 from workflows.lib.errors import ErrorInfo, Fault, Problem, StepwellError
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.base import ChatAnswer, ChatRequest
+
+if TYPE_CHECKING:
+    from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 
 
 class Group(StrEnum):
@@ -277,8 +281,15 @@ def _no_email(email: Email) -> Awaitable[Receipt]:
     raise NoEffect("This step was given no way to send mail.", code="no_email", fault=Fault.INTERNAL)
 
 
+def _no_connection(request: OutboundRequest, connection: str) -> Awaitable[OutboundResponse]:
+    raise NoEffect("This step was given no connections.", code="no_connection", fault=Fault.INTERNAL)
+
+
 def _no_signature(message_id: str, at: int, body: bytes) -> str:
     raise NoEffect("This step was given no key to sign with.", code="no_signature", fault=Fault.INTERNAL)
+
+
+_NO_LIBRARY: Final = Library()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +302,8 @@ class StepContext:
     `write` shows text on the run page while the step works; `idempotency_key` is the same on every attempt.
     `deliver` makes an outward act through the ledger: once, with a receipt; a test run keeps its copy in the outbox and
     never calls the act. `send_email` does the same for mail. `sign` gives the signature header of a webhook
-    (id, Unix seconds, body) by the tenant's key.
+    (id, Unix seconds, body) by the tenant's key. `library` are the prompts and personas frozen with the definition.
+    `call_with` makes a guarded call with the key of a connection, by its name; the step never sees the key.
     """
 
     step: StepDef
@@ -307,6 +319,8 @@ class StepContext:
     deliver: Callable[[Effect, Act], Awaitable[Receipt]] = _act_now
     send_email: Callable[[Email], Awaitable[Receipt]] = _no_email
     sign: Callable[[str, int, bytes], str] = _no_signature
+    library: Library = _NO_LIBRARY
+    call_with: Callable[[OutboundRequest, str], Awaitable[OutboundResponse]] = _no_connection
 
     @property
     def config(self) -> JSONObject:

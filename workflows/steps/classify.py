@@ -8,7 +8,7 @@ from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import (
     Completed,
     ExecutionKind,
@@ -141,16 +141,17 @@ class ClassifyStep(StepType):
             for entry in categories
         )
         none = f" If none of them fits, choose “{NONE}”." if setting["allow_none"] else ""
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose the one category that fits the text below best.{none}\n\nCategories:\n{listed}\n\n"
             + (f"Rules:\n{rules}\n\n" if rules else "")
             + f"Text:\n{text}",
+            schema,
+            field="categories",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="categories")
+        value = asked.value
         chosen = value["category"] if isinstance(value, dict) else NONE
         is_none = setting["allow_none"] and chosen == NONE
         output: JSONObject = {
@@ -160,8 +161,8 @@ class ClassifyStep(StepType):
         if setting["reason"] and isinstance(value, dict):
             output["reason"] = value["reason"]
         port = chosen if setting["branch"] else "out"
-        notes = "; ".join(part for part in (f"{output['content']}", answer_notes(answer)) if part)
-        return Completed(output, port=port, answers=(answer,), notes=notes[:255])
+        notes = "; ".join(part for part in (f"{output['content']}", answer_notes(asked)) if part)
+        return Completed(output, port=port, answers=asked.answers, notes=notes[:255])
 
 
 def _names(config: JSONObject) -> list[str]:

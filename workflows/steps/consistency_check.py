@@ -6,7 +6,7 @@ from typing import Final
 
 from workflows.definition.retry import THREE_TIMES
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import (
     Completed,
     ExecutionKind,
@@ -128,16 +128,17 @@ class ConsistencyCheckStep(StepType):
         """`passed`, and `findings` of `{severity, where, what}`, worst first. Raises StepError."""
         setting = filled(self.ConfigForm, context.config)
         parts = parts_of(context, setting["sources"])
-        answer = await ask(
+        asked = await ask_fields(
             context,
             "\n\n".join([self._task(context, setting), as_sections(parts)]),
+            SCHEMA,
+            field="instructions",
             system=_SYSTEM,
             model=setting["model"],
             temperature=0.0,
             max_tokens=setting["max_tokens"],
-            schema=SCHEMA,
         )
-        value = json_in(answer, SCHEMA, field="instructions")
+        value = asked.value
         if not isinstance(value, dict):
             raise StepError("The model's answer has no findings.", code="invalid_answer", retryable=True)
         findings = sorted(value["findings"], key=lambda found: -_RANK[found["severity"]])
@@ -152,9 +153,9 @@ class ConsistencyCheckStep(StepType):
         said = (
             f"{'Passed' if passed else 'Not passed'}: {plural(len(findings), 'finding')} in {in_words(parts)}"
         )
-        notes = "; ".join(part for part in (said, answer_notes(answer)) if part)
+        notes = "; ".join(part for part in (said, answer_notes(asked)) if part)
         port = (PASSED if passed else FAILED) if setting["route"] else Port().name
-        return Completed(check_output(output), port=port, answers=(answer,), notes=notes)
+        return Completed(check_output(output), port=port, answers=asked.answers, notes=notes)
 
     def _task(self, context: StepContext, setting: JSONObject) -> str:
         rules = [

@@ -9,7 +9,7 @@ from workflows.definition.retry import THREE_TIMES
 from workflows.expressions.names import as_json
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
     FormField,
@@ -106,24 +106,27 @@ class ExtractStep(StepType):
                 "There are no fields to look for.", code="required", field="fields", fix="Add fields."
             )
         rules = text_of(context, setting["instructions"], field="instructions")
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"{_said(setting)}{rules}\n\nText:\n{text}"
             if rules.strip()
             else f"{_said(setting)}Text:\n{text}",
+            schema,
+            field="fields",
             system=_RULES,
             model=setting["model"],
             temperature=0.0,
             max_tokens=4_000,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="fields")
+        value = asked.value
         if not isinstance(value, dict):
             raise StepError(
                 "The model's answer has no fields.", code="invalid_answer", retryable=True, field="fields"
             )
         output: JSONObject = {"content": as_json(value), **value}
-        return Completed(check_output(output), answers=(answer,), notes=_notes(value, answer_notes(answer)))
+        return Completed(
+            check_output(output), answers=asked.answers, notes=_notes(value, answer_notes(asked))
+        )
 
 
 def schema_of(setting: JSONObject) -> JSONObject:

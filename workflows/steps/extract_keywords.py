@@ -8,7 +8,7 @@ from typing import Final
 
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
     MODEL,
@@ -107,15 +107,16 @@ class ExtractKeywordsStep(StepType):
             "additionalProperties": False,
             "properties": {"keywords": {"type": "array", "items": {"type": "string"}, "minItems": 1}},
         }
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose at most {plural(count, 'keyword')} that say what the text below is about, the most telling first. "
             f"Take each exactly as it stands in the text.\n\nText:\n{text}",
+            schema,
+            field="method",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="method")
+        value = asked.value
         named = value["keywords"] if isinstance(value, dict) else []
         language = language_of(text, setting["language"])
         standing = [spelled for word in named if (spelled := standing_in(word, text))]
@@ -127,14 +128,14 @@ class ExtractKeywordsStep(StepType):
                 code="invalid_answer",
                 retryable=True,
                 field="method",
-                detail=answer.text[:2_000],
+                detail=asked.answer.text[:2_000],
             )
         kept = distinct[:count]
         found = [(word, round(1 - place / len(kept), 3)) for place, word in enumerate(kept)]
         left_out = len(named) - len(standing)
         notes = f"{left_out} left out that do not stand in the text" if left_out else ""
         return Completed(
-            _output(found), answers=(answer,), notes="; ".join(filter(None, (notes, answer_notes(answer))))
+            _output(found), answers=asked.answers, notes="; ".join(filter(None, (notes, answer_notes(asked))))
         )
 
 

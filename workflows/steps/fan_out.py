@@ -14,6 +14,7 @@ from workflows.steps.fields import (
     BoolField,
     ChoiceField,
     ExpressionField,
+    LibraryPromptField,
     ModelField,
     ModelSettings,
     NumberField,
@@ -26,7 +27,7 @@ from workflows.steps.item_lists import SPLITS, items_of
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, clip, plural, text_of, value_of
 
-_PROMPT_SETTINGS = ("prompt", "system_prompt", *MODEL_SETTINGS)
+_PROMPT_SETTINGS = ("library_prompt", "prompt", "system_prompt", *MODEL_SETTINGS)
 
 
 @register
@@ -39,7 +40,15 @@ class FanOutStep(StepType):
     is_container = True
 
     class ConfigForm(ModelSettings):
-        field_order = ("items", "split", "heading", "concurrency", "prompt", "system_prompt")
+        field_order = (
+            "items",
+            "split",
+            "heading",
+            "concurrency",
+            "prompt",
+            "library_prompt",
+            "system_prompt",
+        )
 
         items = TemplateField(
             label="Items",
@@ -60,6 +69,7 @@ class FanOutStep(StepType):
         concurrency = NumberField(
             label="At the same time", unit="items", section="Items", least=1, most=50, initial=5
         )
+        library_prompt = LibraryPromptField(more=True)
         prompt = TemplateField(
             label="Prompt for each item",
             help_text="Sent once per item, with {{item}} and {{index}}. Left empty: the steps inside do the work.",
@@ -105,12 +115,14 @@ class FanOutStep(StepType):
 
     def summary(self, config: JSONObject) -> str:
         at_once = config.get("concurrency") or 5
+        if named := (config.get("library_prompt") or {}).get("name"):
+            return f"For each item, {at_once} at a time: {clip(named, 50)}"
         if config.get("prompt"):
             return f"For each item, {at_once} at a time: {clip(config['prompt'], 50)}"
         return f"The steps inside for each item, {at_once} at a time"
 
     def uses_model(self, config: JSONObject) -> bool:
-        return bool(config.get("prompt"))
+        return asks(config)
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         return (("content", "string"), ("items", "array"), ("count", "number"), ("failed", "number"))
@@ -120,7 +132,7 @@ class FanOutStep(StepType):
 
     def own_body(self, step: StepDef) -> StepDef | None:
         """The prompt as a hidden step: one mechanism for prompts and bodies."""
-        if not step.config.get("prompt"):
+        if not asks(step.config):
             return None
         return own_step(step, {name: step.config[name] for name in _PROMPT_SETTINGS if name in step.config})
 
@@ -156,9 +168,14 @@ class FanOutStep(StepType):
             tolerated_percent=percent,
             needed=_needed(config.get("needed"), len(items)),
             result=config.get("result") or "",
-            keeps_headings=bool(config.get("prompt")),
+            keeps_headings=asks(config),
             notes=notes,
         )
+
+
+def asks(config: JSONObject) -> bool:
+    """Whether a prompt does the work, its own or one of the library, and no steps inside."""
+    return bool(config.get("prompt") or config.get("library_prompt"))
 
 
 def own_step(step: StepDef, config: JSONObject) -> StepDef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES
@@ -12,17 +13,20 @@ from workflows.expressions.paths import parse_path, resolve
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import ChatAnswer
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.digests import digest_field, digest_of
 from workflows.steps.fields import (
+    REQUIRED,
     JSONSchemaField,
+    LibraryPromptField,
     MappingField,
     ModelSettings,
     TemplateField,
     longest_field,
     temperature_field,
 )
+from workflows.steps.prompts import prompt_of
 from workflows.steps.registry import register
 from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
 
@@ -46,12 +50,13 @@ class LLMStep(StepType):
             other_names=("system",),
             more=True,
         )
+        library_prompt = LibraryPromptField()
         prompt = TemplateField(
             label="Prompt",
             help_text="What to do, with data as {{input.field}}, {{previous}} or {{steps.Label.content}}.",
             section="Prompt",
             rows=8,
-            required=True,
+            wanted=True,
             other_names=("prompt_template", "user_prompt"),
         )
         input_mapping = MappingField(
@@ -86,6 +91,10 @@ class LLMStep(StepType):
     def summary(self, config: JSONObject) -> str:
         prompt = config.get("prompt") or ""
         first = next((line.strip() for line in prompt.splitlines() if line.strip()), "")
+        named = (config.get("library_prompt") or {}).get("name")
+        if named:
+            version = config["library_prompt"].get("version")
+            return clip(f"{named}, {f'version {version}' if version else 'latest'} of the library", 80)
         return clip(first, 80) if first else "No prompt yet"
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
@@ -101,7 +110,7 @@ class LLMStep(StepType):
         return tuple((f"output_mapping.{name}", name) for name in config.get("output_mapping") or {})
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
-        problems = []
+        problems = no_prompt(step)
         for name, path in (step.config.get("output_mapping") or {}).items():
             try:
                 parse_path(f"output.{path or 'content'}")
@@ -120,27 +129,29 @@ class LLMStep(StepType):
         """The answer as `content`; with a schema its fields beside it. Raises StepError."""
         config = context.config
         scope = self._scope(context)
-        prompt = text_of(context, config.get("prompt", ""), field="prompt", scope=scope)
+        own = text_of(context, config.get("prompt", ""), field="prompt", scope=scope)
+        prompt = prompt_of(context, own, scope=scope)
         if not prompt.strip():
             raise StepError("The prompt is empty.", code="empty_input", field="prompt", fix="Write a prompt.")
         schema = config.get("response_schema")
-        answer = await ask(
-            context,
-            prompt,
-            system=text_of(context, config.get("system_prompt", ""), field="system_prompt", scope=scope),
-            model=config.get("model"),
-            temperature=config.get("temperature", 0.7),
-            max_tokens=config.get("max_tokens", 2_000),
-            schema=schema,
-        )
-        output: JSONObject = {"content": answer.text}
+        settings: dict[str, Any] = {
+            "system": text_of(context, config.get("system_prompt", ""), field="system_prompt", scope=scope),
+            "model": config.get("model"),
+            "temperature": config.get("temperature", 0.7),
+            "max_tokens": config.get("max_tokens", 2_000),
+        }
+        answers: tuple[ChatAnswer, ...]
         if schema:
-            value = json_in(answer, schema)
-            output = {"content": answer.text, **value} if isinstance(value, dict) else {"content": value}
+            asked = await ask_fields(context, prompt, schema, **settings)
+            value, answer, answers, notes = asked.value, asked.answer, asked.answers, answer_notes(asked)
+            output: JSONObject = (
+                {"content": answer.text, **value} if isinstance(value, dict) else {"content": value}
+            )
+        else:
+            answer = await ask(context, prompt, **settings)
+            output, answers, notes = {"content": answer.text}, (answer,), answer_notes(answer)
         if answer.finish_reason == "length":
             output.setdefault("finish_reason", "length")
-        answers: tuple[ChatAnswer, ...] = (answer,)
-        notes = answer_notes(answer)
         if config.get("digest"):
             short = await digest_of(context, answer.text, model=config.get("model"))
             output["digest"] = short.text
@@ -176,3 +187,17 @@ class LLMStep(StepType):
                     fix=f"The answer has: {', '.join(output)}.",
                 ) from error
         return found
+
+
+def no_prompt(step: StepDef) -> list[Problem]:
+    """What to say where a step that asks a model has neither a prompt of its own nor one of the library."""
+    if str(step.config.get("prompt") or "").strip() or step.config.get("library_prompt"):
+        return []
+    return [
+        Problem(
+            REQUIRED,
+            "“Prompt” is missing.",
+            field="prompt",
+            fix="Fill in “Prompt”, or choose a prompt of the library.",
+        )
+    ]

@@ -8,7 +8,7 @@ from workflows.definition.graph import StepDef
 from workflows.definition.retry import THREE_TIMES, RetryPolicy
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
-from workflows.steps.asking import answer_notes, ask, json_in
+from workflows.steps.asking import answer_notes, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.fields import (
     MODEL,
@@ -119,21 +119,22 @@ class TagCategoryStep(StepType):
             for entry in categories
         )
         fallback = self._fallback(setting, categories)
-        answer = await ask(
+        asked = await ask_fields(
             context,
             f"Choose the one category that fits the text below best. If none fits, choose “{fallback}”.\n\n"
             f"Categories:\n{listed}\n\nText:\n{text}",
+            schema,
+            field="categories",
             model=setting["model"],
             temperature=0.0,
-            schema=schema,
         )
-        value = json_in(answer, schema, field="categories")
+        value = asked.value
         category = value["category"] if isinstance(value, dict) else fallback
         scores = score(text, categories, language=language_of(text, setting["language"]))
         return Completed(
             {"content": category, "category": category, "matched": True, "scores": scores},
-            answers=(answer,),
-            notes=answer_notes(answer),
+            answers=asked.answers,
+            notes=answer_notes(asked),
         )
 
     def _given(self, context: StepContext, setting: JSONObject) -> tuple[str, list[JSONObject]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -22,6 +21,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from workflows.lib.markdown import render_markdown
+from workflows.presenters.people import hue_of, initials
 
 register = template.Library()
 
@@ -238,18 +238,6 @@ def when(moment: datetime | None, ago: bool = False) -> SafeString:
     )
 
 
-def initials(name: str) -> str:
-    """NO for Nadia Osei, NA for nadia@example.org, ? for nobody."""
-    words = [
-        word for word in name.split("@")[0].replace(".", " ").replace("_", " ").split() if word[0].isalnum()
-    ]
-    if not words:
-        return "?"
-    if len(words) == 1:
-        return words[0][:2].upper()
-    return (words[0][0] + words[-1][0]).upper()
-
-
 def person_name(user: Any) -> str:
     """A person's full name, else the e-mail address; for the system, nothing."""
     if user is None:
@@ -263,8 +251,7 @@ def avatar(user: Any, size: int = 24, named: bool = True) -> SafeString:
     """``{% avatar user %}``: initials in the person's hue; ``named=False`` where the name stands beside it."""
     name = person_name(user)
     letters = getattr(user, "initials", "") or initials(name)
-    # A stable hue per person; crc32 because hash() differs from process to process.
-    hue = zlib.crc32(str(getattr(user, "pk", name)).encode()) % 4 + 1
+    hue = hue_of(getattr(user, "pk", name))
     said: str | SafeString = format_html('<span class="vh">{}</span>', name) if named and name else ""
     return format_html(
         '<span class="av{}" data-h="{}"{}><span aria-hidden="true">{}</span>{}</span>',
@@ -357,6 +344,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         (
             NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
             NavItem("reviews", "Reviews", "hand", "reviews:index", on_bar=True),
+            NavItem("outbox", "Outbox", "send", "outbox:index"),
             NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
             NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
         ),

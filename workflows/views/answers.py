@@ -26,6 +26,7 @@ from workflows.tenancy.roles import Permission
 
 OPEN_HEADER: Final = "Stepwell-Open"
 FOLDED_HEADER: Final = "Stepwell-Folded"
+REVISION_HEADER: Final = "Stepwell-Revision"
 _MOST_OPEN: Final = 20
 
 
@@ -44,6 +45,12 @@ def opened(request: TenantRequest) -> tuple[str, ...]:
 def folded(request: TenantRequest) -> tuple[str, ...]:
     """Keys of the containers whose list is folded on the asking page."""
     return tuple(key for key in request.headers.get(FOLDED_HEADER, "").split(",") if key)
+
+
+def known_revision(request: TenantRequest) -> int | None:
+    """The draft's revision that the asking page shows; None when it does not say."""
+    said = request.headers.get(REVISION_HEADER) or request.GET.get("since") or request.POST.get("known", "")
+    return int(said) if said.isascii() and said.isdigit() else None
 
 
 def may_edit(request: TenantRequest, workflow: Workflow) -> bool:
@@ -93,7 +100,7 @@ def answer_list(
     keys = (open_key,) if open_key else tuple(key for key in opened(request) if key != close_key)
     page = BuilderPage(workflow, keys, definition=definition, folded=folded(request))
     response = render(request, "workflows/builder/_answer_list.html", builder_context(request, page))
-    changed = {"open": list(keys), "focus": focus, "key": open_key}
+    changed = {"open": list(keys), "focus": focus, "key": open_key, "revision": workflow.revision}
     back = {
         "action": "Undo",
         "post": reverse("workflows:undo", args=[workflow.pk]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import replace
 
@@ -22,11 +23,13 @@ from workflows.definition.operations import (
 )
 from workflows.definition.structure import structure_problems
 from workflows.forms.builder import read_place, read_settings, read_variables
-from workflows.lib.errors import Invalid, StepwellError
+from workflows.lib.errors import Invalid, Stale, StepwellError
+from workflows.models import Workflow
 from workflows.presenters.builder_controls import known_models
 from workflows.presenters.builder_page import PILL, BuilderPage, Place, picker_groups
 from workflows.services.change_workflow import update_workflow
 from workflows.services.drafts import apply_operation
+from workflows.services.late_edits import refuse_late_whole
 from workflows.services.publish_workflow import publish_workflow
 from workflows.steps import registry
 from workflows.steps.catalog import CATALOG, default_config
@@ -36,6 +39,7 @@ from workflows.views.answers import (
     answer_list,
     ask,
     builder_context,
+    known_revision,
     opened,
     perform,
     refuse,
@@ -138,6 +142,7 @@ def variables(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         ]
         if problems:
             raise Invalid(problems[0].message, problems=tuple(problems))
+        _refuse_late(request, workflow, definition, changed)
         return finish(definition, changed, CATALOG, "The run form is saved.")
 
     try:
@@ -152,7 +157,15 @@ def variables(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         return answer_list(request, workflow, edit.effects.message, open_key=PILL)
     shown = BuilderPage(workflow, opened(request), definition=edit.definition)
     context = {**builder_context(request, shown), "saved_at": timezone.localtime()}
-    return render(request, "workflows/builder/_answer_start.html", context)
+    response = render(request, "workflows/builder/_answer_start.html", context)
+    response["HX-Trigger"] = json.dumps({"builder:saved": {"revision": workflow.revision, "key": PILL}})
+    return response
+
+
+def _refuse_late(request: TenantRequest, workflow: Workflow, before: Definition, after: Definition) -> None:
+    known = known_revision(request)
+    if known is not None:
+        refuse_late_whole(workflow, before, after, known)
 
 
 @require_POST
@@ -165,13 +178,13 @@ def settings(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         if change.row:
             update_workflow(workflow=workflow, actor=request.actor, **change.row)
         if change.settings != workflow.settings:
-            apply_operation(
-                workflow=workflow,
-                actor=request.actor,
-                operation=lambda definition: finish(
-                    definition, replace(definition, settings=change.settings), CATALOG, "Settings saved."
-                ),
-            )
+
+            def operation(definition: Definition) -> Edit:
+                changed = replace(definition, settings=change.settings)
+                _refuse_late(request, workflow, definition, changed)
+                return finish(definition, changed, CATALOG, "Settings saved.")
+
+            apply_operation(workflow=workflow, actor=request.actor, operation=operation)
     except StepwellError as error:
         if error.status in (403, 404):
             raise
@@ -187,7 +200,13 @@ def publish(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     note, status, refusal = request.POST.get("note", "")[:2000], 200, ""
     if request.method == "POST":
         try:
-            version = publish_workflow(workflow=workflow, actor=request.actor, note=note)
+            # What is published is what the question was about.
+            version = publish_workflow(
+                workflow=workflow, actor=request.actor, note=note, expected_revision=known_revision(request)
+            )
+        except Stale:
+            status = 412
+            refusal = "Somebody has changed the workflow since. This is how it is now: publish it if it still is right."
         except StepwellError as error:
             if error.status in (403, 404):
                 raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect
@@ -38,6 +37,7 @@ from workflows.models import Step, Workflow
 from workflows.presenters.builder_controls import shown
 from workflows.presenters.builder_page import PILL, BuilderPage, picker_groups
 from workflows.services.drafts import apply_operation, compile_draft
+from workflows.services.late_edits import refuse_late_card
 from workflows.steps import registry
 from workflows.steps.catalog import CATALOG, clean_posted, is_structural
 from workflows.steps.fields import config_fields
@@ -97,8 +97,12 @@ def _save(request: TenantRequest, workflow: Workflow, key: str) -> HttpResponse:
         if now is None:
             raise OperationRefused("no_step", "That step is not there any more.")
         before["step"] = now
-        _refuse_stale(workflow, key, request.POST, now)
-        return _saved(definition, now, request.POST)
+        edit = _saved(definition, now, request.POST)
+        said = request.POST.get("revision", "")
+        if said.isascii() and said.isdigit():
+            # What others changed in the card meanwhile stays, unless this save is about the very same.
+            refuse_late_card(workflow, key, definition, edit.definition, int(said))
+        return edit
 
     try:
         edit = apply_operation(workflow=workflow, actor=request.actor, operation=operation)
@@ -125,17 +129,9 @@ def _save(request: TenantRequest, workflow: Workflow, key: str) -> HttpResponse:
         "start": page.start_row if page.start is not None and page.start.key == key else None,
         "saved_at": timezone.localtime(),
     }
-    return render(request, "workflows/builder/_answer_field.html", context)
-
-
-def _refuse_stale(workflow: Workflow, key: str, data: Mapping[str, Any], now: StepDef) -> None:
-    """Stale when somebody else changed the card since this page read it."""
-    said = data.get("revision")
-    if not said:
-        return
-    revision = Step.objects.filter(workflow=workflow, key=key).values_list("revision", flat=True).first()
-    if str(revision) != str(said):
-        raise Stale(f"“{now.label}” was changed in the meantime.")
+    response = render(request, "workflows/builder/_answer_field.html", context)
+    response["HX-Trigger"] = json.dumps({"builder:saved": {"revision": workflow.revision, "key": key}})
+    return response
 
 
 def _saved(definition: Definition, now: StepDef, data: Any) -> Edit:
@@ -244,16 +240,16 @@ def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
         if direction == "out":
             return _moved_out(definition, key)
         if into := request.POST.get("into"):
-            return _moved_before(definition, key, f"end:{into}")
+            return moved_before(definition, key, f"end:{into}")
         if place:
             return move(definition, key, read_place(place), CATALOG)
-        return _moved_before(definition, key, request.POST.get("before", ""))
+        return moved_before(definition, key, request.POST.get("before", ""))
 
     answer = perform(request, workflow, operation, focus=f"#step-{key} .grip")
     return answer
 
 
-def _moved_before(definition: Definition, key: str, before: str) -> Edit:
+def moved_before(definition: Definition, key: str, before: str) -> Edit:
     """The step put above a card, or at the end of a list, of its own body or another."""
     moved = step_of(definition, key)
     ends, _, inside = before.partition(":")

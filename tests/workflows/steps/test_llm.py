@@ -1,11 +1,15 @@
 """The model step: what it sends, what it keeps, and what it does not let pass for an answer."""
 
+import asyncio
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from django.http import QueryDict
 
-from tests.support.steps import FakeChat, execute, run
+from tests.support.steps import FakeChat, context, execute, run
 from workflows.definition.graph import StepDef
+from workflows.definition.library import Library, Parameter, PersonaText, PromptText
 from workflows.lib.errors import Fault
 from workflows.providers.base import ChatAnswer
 from workflows.providers.chat import chat as real_chat
@@ -14,7 +18,7 @@ from workflows.providers.models import BadModel
 from workflows.steps import registry
 from workflows.steps.asking import read_json
 from workflows.steps.base import StepError
-from workflows.steps.catalog import clean_config, model_problems
+from workflows.steps.catalog import CATALOG, clean_config, clean_posted, model_problems
 
 SCHEMA = {
     "type": "object",
@@ -208,3 +212,142 @@ def test_the_demonstration_answers_the_whole_way(monkeypatch: pytest.MonkeyPatch
 )
 def test_json_is_found_in_answers(text, value):
     assert read_json(text) == value
+
+
+# --- an answer that does not fit is sent back once ------------------------------------------------
+
+
+def test_an_answer_that_does_not_fit_is_sent_back_once_with_the_validators_words():
+    bad = '{"title": "Tools", "score": "four"}'
+    chat = FakeChat(bad, GOOD)
+    done = run(
+        "llm", {"prompt": "Judge", "system_prompt": "You judge.", "response_schema": SCHEMA}, chat=chat
+    )
+    assert done.output["score"] == 4
+    assert len(done.answers) == 2
+    assert "Asked once more" in done.notes
+    first, second = chat.requests
+    assert [message.role for message in second.messages] == ["system", "user", "assistant", "user"]
+    assert second.messages[2].content == bad
+    assert 'score: "four" is not of type "integer"' in second.messages[3].content
+    assert (second.aside, second.temperature, second.response_schema) == (True, 0.0, SCHEMA)
+    assert second.idempotency_key == f"{first.idempotency_key}:repair"
+    assert "score" in second.facts["repairs"]
+
+
+def test_a_second_answer_that_does_not_fit_fails_the_step():
+    chat = FakeChat("no json", '{"title": "T"}')
+    error = failure({"prompt": "x", "response_schema": SCHEMA}, chat)
+    assert (error.info.code, len(chat.requests)) == ("invalid_answer", 2)
+    assert "once more, in vain" in error.message
+
+
+def test_a_cut_answer_is_not_sent_back():
+    chat = FakeChat(ChatAnswer('{"title": "To', "p", "m", finish_reason="length"))
+    assert failure({"prompt": "x", "response_schema": SCHEMA}, chat).info.field == "max_tokens"
+    assert len(chat.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "good"),
+    [
+        ("extract", {"text": "Ana, 40", "fields": [{"label": "Name"}]}, '{"name": "Ana"}'),
+        ("classify", {"text": "x", "categories": ["a", "b"]}, '{"category": "a"}'),
+        (
+            "consistency_check",
+            {"sources": ["{{input.a}}", "{{input.b}}"]},
+            '{"summary": "Fine.", "findings": []}',
+        ),
+        ("tag_category", {"text": "x", "categories": ["a", "b"], "method": "model"}, '{"category": "b"}'),
+        ("extract_keywords", {"text": "the old harbour", "method": "model"}, '{"keywords": ["harbour"]}'),
+    ],
+)
+def test_every_step_with_fields_sends_back_once(kind, config, good):
+    chat = FakeChat("Sorry, no JSON today.", f"```json\n{good}\n```")
+    done = run(kind, config, chat=chat, input={"a": "one", "b": "two"})
+    assert (len(chat.requests), len(done.answers)) == (2, 2)
+    assert "Asked once more" in done.notes
+
+
+# --- the library ----------------------------------------------------------------------------------
+
+LIBRARY = Library(
+    prompts=(
+        PromptText(
+            "Opener",
+            3,
+            "Write {{ count }} openers about {{topic}}. Polite: {{polite}}.",
+            (
+                Parameter("topic"),
+                Parameter("count", "number", required=False, default=2),
+                Parameter("polite", "boolean", required=False, default=True),
+            ),
+            latest=True,
+        ),
+    ),
+    personas=(PersonaText("Athena", "You are Athena."),),
+)
+
+
+def with_library(config: dict, chat: FakeChat, **scope) -> None:
+    made = replace(context("llm", config, chat=chat, **scope), library=LIBRARY)
+    asyncio.run(registry.get("llm").execute_async(made))
+
+
+def test_a_library_prompt_is_filled_and_the_own_prompt_follows_it():
+    chat = FakeChat("Done.")
+    config = {
+        "library_prompt": {"name": "opener", "parameters": {"topic": "{{input.idea}}", "count": "= 1 + 2"}},
+        "prompt": "Mind {{input.idea}}.",
+        "system_prompt": "Be short.",
+        "persona": "athena",
+    }
+    with_library(config, chat, input={"idea": "wells {{ not read again }}"})
+    (sent,) = chat.requests
+    assert sent.messages[0].content == "You are Athena.\n\nBe short."
+    assert sent.messages[1].content == (
+        "Write 3 openers about wells {{ not read again }}. Polite: true.\n\nMind wells {{ not read again }}."
+    )
+    assert sent.facts == {"prompt": "Opener", "version": 3, "persona": "athena"}
+
+
+@pytest.mark.parametrize(
+    ("config", "code"),
+    [
+        ({"library_prompt": {"name": "Gone"}}, "unknown_prompt"),
+        ({"library_prompt": {"name": "Opener", "version": 2}}, "unknown_prompt"),
+        ({"library_prompt": {"name": "Opener"}}, "bad_parameter"),
+        (
+            {"library_prompt": {"name": "Opener", "parameters": {"topic": "x", "count": "many"}}},
+            "bad_parameter",
+        ),
+        ({"library_prompt": {"name": "Opener", "parameters": {"topic": "{{input.no}}"}}}, "missing_field"),
+        ({"prompt": "x", "persona": "Nobody"}, "unknown_persona"),
+    ],
+)
+def test_what_the_library_cannot_give_fails_the_step(config, code):
+    with pytest.raises(StepError) as caught:
+        with_library(config, FakeChat("x"), input={"idea": "wells"})
+    assert caught.value.info.code == code
+
+
+def test_a_posted_library_prompt_is_read_and_its_references_are_the_steps():
+    kind = registry.get("llm")
+    posted = QueryDict(
+        "library_prompt__name=Opener&library_prompt__version=&library_prompt__parameter=topic"
+        "&library_prompt__value={{steps.Plan.content}}&library_prompt__parameter=count&library_prompt__value="
+    )
+    config, problems = clean_posted(kind, posted)
+    assert config == {"library_prompt": {"name": "Opener", "parameters": {"topic": "{{steps.Plan.content}}"}}}
+    assert not problems
+    step = StepDef("a", "llm", "A", config=config)
+    assert list(CATALOG.templates(step)) == [("library_prompt.parameters.topic", "{{steps.Plan.content}}")]
+    assert not kind.check(step)
+    renamed = CATALOG.rewrite(step, lambda text: text.replace("Plan", "Idea"), lambda text: text)
+    assert renamed.config["library_prompt"]["parameters"]["topic"] == "{{steps.Idea.content}}"
+    assert clean_config(kind, {"library_prompt": {"name": "x", "version": 0}})[1][0].code == "wrong_type"
+
+
+def test_a_step_with_neither_prompt_says_so():
+    (problem,) = registry.get("llm").check(StepDef("a", "llm", "A", config={"prompt": "  "}))
+    assert (problem.code, problem.field) == ("required", "prompt")

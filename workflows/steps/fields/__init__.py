@@ -27,6 +27,7 @@ from workflows.steps.fields.durations import (
     DurationField,
     parse_duration,
 )
+from workflows.steps.fields.library import LibraryPromptField, PersonaField
 from workflows.steps.fields.lists import (
     CategoriesField,
     ListField,
@@ -92,11 +93,13 @@ __all__ = [
     "FallbackField",
     "FormField",
     "JSONSchemaField",
+    "LibraryPromptField",
     "ListField",
     "MappingField",
     "ModelField",
     "ModelSettings",
     "NumberField",
+    "PersonaField",
     "Rewrite",
     "RowsField",
     "SwitchedModelSettings",

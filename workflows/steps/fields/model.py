@@ -11,6 +11,7 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.lib.limits import FALLBACK_MODELS
 from workflows.providers.models import BadModel, parse_model
 from workflows.steps.fields.base import ConfigField
+from workflows.steps.fields.library import PersonaField
 from workflows.steps.fields.lists import ListField
 from workflows.steps.fields.plain import BoolField, ChoiceField, NumberField
 
@@ -95,6 +96,7 @@ def longest_field(initial: int = 2_000, *, label: str = "Longest answer") -> Num
 class ModelSettings(forms.Form):
     """Base of the settings of every step that asks a model. `field_order` puts the step's own settings first."""
 
+    persona = PersonaField()
     model = ModelField()
     fallback = FallbackField()
     fallback_on_refusal = refusal_field()

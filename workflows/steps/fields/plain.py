@@ -27,13 +27,13 @@ class TextField(ConfigField):
 
 
 class TemplateField(ConfigField):
-    """Text that may hold `{{ … }}`; `rows` is the height of its control."""
+    """Text that may hold `{{ … }}`; `rows` is the height of its control; `wanted`: it is what people fill in first."""
 
     kind = "template"
 
-    def __init__(self, *, rows: int = 3, **kwargs: Any) -> None:
+    def __init__(self, *, rows: int = 3, wanted: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rows = rows
+        self.rows, self.wanted = rows, wanted
 
     def is_empty(self, value: JSONValue) -> bool:
         return not str(value or "").strip()

@@ -1,0 +1,183 @@
+"""The library as a definition carries it: the texts of the prompts and personas that its steps name, frozen with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from workflows.definition.graph import Definition, StepDef
+from workflows.lib.jsontypes import JSONObject, JSONValue
+
+# The settings that name an entry of the library, in every step type that has them.
+PERSONA: Final = "persona"
+PROMPT: Final = "library_prompt"
+PARAMETER_TYPES: Final = ("string", "number", "boolean", "choice", "array", "object")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a prompt: its text says `{{ name }}`. `options` are those of a `choice`."""
+
+    name: str
+    type: str = "string"
+    required: bool = True
+    default: JSONValue = None
+    description: str = ""
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Parameter:
+        return cls(
+            name=str(data.get("name", "")),
+            type=str(data.get("type") or "string"),
+            required=bool(data.get("required", True)),
+            default=data.get("default"),
+            description=str(data.get("description") or ""),
+            options=tuple(str(option) for option in data.get("options") or ()),
+        )
+
+    def to_json(self) -> JSONObject:
+        """The JSON of it, without what says nothing."""
+        found: JSONObject = {"name": self.name, "type": self.type, "required": self.required}
+        if self.default is not None:
+            found["default"] = self.default
+        if self.description:
+            found["description"] = self.description
+        if self.options:
+            found["options"] = list(self.options)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """One version of a library prompt. `latest`: it was the newest when the definition was frozen."""
+
+    name: str
+    number: int
+    text: str
+    parameters: tuple[Parameter, ...] = ()
+    latest: bool = False
+
+    def parameter(self, name: str) -> Parameter | None:
+        return next((one for one in self.parameters if one.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonaText:
+    """A persona's text as it was when the definition was frozen."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptUse:
+    """What a step says of a library prompt: its name, a version or None for the latest, and what fills its parameters."""
+
+    name: str
+    version: int | None = None
+    parameters: Mapping[str, JSONValue] = field(default_factory=dict)
+
+    @property
+    def said(self) -> str:
+        """“Lead score, version 5”, or “Lead score, latest”."""
+        return f"{self.name}, {f'version {self.version}' if self.version else 'latest'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Prompts and personas by name; names are compared without case."""
+
+    prompts: tuple[PromptText, ...] = ()
+    personas: tuple[PersonaText, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: JSONObject) -> Library:
+        prompts = (
+            PromptText(
+                name=str(entry["name"]),
+                number=int(entry["version"]),
+                text=str(entry["text"]),
+                parameters=tuple(Parameter.from_json(one) for one in entry.get("parameters") or ()),
+                latest=bool(entry.get("latest")),
+            )
+            for entry in data.get("prompts") or ()
+        )
+        personas = (
+            PersonaText(str(entry["name"]), str(entry["text"])) for entry in data.get("personas") or ()
+        )
+        return cls(tuple(prompts), tuple(personas))
+
+    def to_json(self) -> JSONObject:
+        """The section `library` of a document, sorted; empty where there is nothing."""
+        found: JSONObject = {}
+        if self.prompts:
+            found["prompts"] = [
+                {
+                    "name": one.name,
+                    "version": one.number,
+                    "text": one.text,
+                    "parameters": [parameter.to_json() for parameter in one.parameters],
+                    "latest": one.latest,
+                }
+                for one in sorted(self.prompts, key=lambda one: (one.name.casefold(), one.number))
+            ]
+        if self.personas:
+            found["personas"] = [
+                {"name": one.name, "text": one.text}
+                for one in sorted(self.personas, key=lambda one: one.name.casefold())
+            ]
+        return found
+
+    def prompt(self, use: PromptUse) -> PromptText | None:
+        """The version that a step means; None when it is not here."""
+        for one in self.prompts:
+            if one.name.casefold() == use.name.casefold() and (
+                one.latest if use.version is None else one.number == use.version
+            ):
+                return one
+        return None
+
+    def persona(self, name: str) -> PersonaText | None:
+        return next((one for one in self.personas if one.name.casefold() == name.casefold()), None)
+
+
+def prompt_use(step: StepDef) -> PromptUse | None:
+    """The library prompt that a step names, if it names one."""
+    said = step.config.get(PROMPT)
+    if not isinstance(said, dict) or not said.get("name"):
+        return None
+    version = said.get("version")
+    return PromptUse(
+        str(said["name"]),
+        version if isinstance(version, int) and not isinstance(version, bool) else None,
+        said.get("parameters") or {},
+    )
+
+
+def persona_use(step: StepDef) -> str:
+    """The name of the step's persona; empty without one."""
+    said = step.config.get(PERSONA)
+    return said if isinstance(said, str) else ""
+
+
+def uses_library(definition: Definition) -> bool:
+    return any(step.config.get(PERSONA) or step.config.get(PROMPT) for step in definition.steps)
+
+
+def uses_of(
+    definition: Definition,
+) -> Iterator[tuple[StepDef, PromptUse | None, str]]:
+    """(step, prompt, persona) of every step that names one or the other."""
+    for step in definition.steps:
+        prompt, persona = prompt_use(step), persona_use(step)
+        if prompt is not None or persona:
+            yield step, prompt, persona
+
+
+def names_in(definition: Definition) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the prompts and of the personas that the steps name, as written."""
+    found = list(uses_of(definition))
+    prompts: Iterable[str] = (prompt.name for _, prompt, _ in found if prompt is not None)
+    return frozenset(prompts), frozenset(persona for _, _, persona in found if persona)
