@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.test_builder import builder, cookies  # noqa: F401  (fixtures)
-from tests.support.axe import violations
+from tests.support.axe import axe_violations
 
 
 def node(page: Page, name: str) -> Locator:
@@ -122,7 +121,7 @@ def test_a_workflow_is_drawn_by_mouse_and_keys_and_the_list_shows_the_same(
     # L goes to the list with the chosen step open; everything passes the accessibility rules.
     node(page, "Merge").locator(".nodebox__in").click()
     expect(page.locator("#panel [data-open]")).to_have_attribute("data-open", key_of(page, "Merge"))
-    found: list[Any] = violations(page)
+    found = axe_violations(page)
     assert found == []
     key = key_of(page, "Merge")
     node(page, "Merge").locator(".nodebox__in").focus()

@@ -66,17 +66,13 @@ class Node:
         return self.step.type == START
 
     @property
-    def name(self) -> str:
-        """What screen readers say: “Score the fit, step, on Yes of Worth a call?”."""
+    def detail(self) -> str:
+        """What screen readers hear after the name: “, step, on Yes of Worth a call?”; the badges say the rest."""
         kind = "container" if self.box.is_frame else "start" if self.is_start else "step"
-        parts = [self.label, kind, self.branch]
+        parts = [kind, self.branch]
         if self.inside:
             parts.append(f"in {self.inside}")
-        if not self.step.enabled:
-            parts.append("off")
-        if self.problems:
-            parts.append(f"{len(self.problems)} to check")
-        return ", ".join(part for part in parts if part)
+        return "".join(f", {part}" for part in parts if part) + "."
 
 
 @dataclass(frozen=True, slots=True)
