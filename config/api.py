@@ -16,9 +16,18 @@ from ninja.openapi.docs import Swagger
 from ninja.openapi.schema import OpenAPISchema
 
 from config.api_errors import standard_error
-from runs.api import budgets, controls, domain_events, estimates, executions, reviews, workflow_events
+from runs.api import (
+    budgets,
+    controls,
+    deliveries,
+    domain_events,
+    estimates,
+    executions,
+    reviews,
+    workflow_events,
+)
 from templates_app.api import templates
-from workflows.api import exchange, step_types, workflows
+from workflows.api import compare, exchange, step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
 from workflows.api.rate import count_call
 from workflows.lib.errors import Invalid, StepwellError
@@ -86,12 +95,14 @@ api = StepwellAPI(
 # Before the others: its /export is no workflow's id.
 api.add_router("/workflows", exchange.router)
 api.add_router("/workflows", workflows.router)
+api.add_router("/workflows", compare.router)
 api.add_router("/workflows", executions.start_router)
 api.add_router("/workflows", estimates.router)
 api.add_router("/workflows", workflow_events.router)
 api.add_router("/workflow-executions", executions.router)
 api.add_router("/workflow-executions", controls.router)
 api.add_router("/workflow-executions", reviews.early_router)
+api.add_router("/workflow-executions", deliveries.router)
 api.add_router("/reviews", reviews.router)
 api.add_router("/workflow-templates", templates.router)
 api.add_router("/step-types", step_types.router)

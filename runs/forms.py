@@ -10,7 +10,7 @@ from django import forms
 
 from runs.engine.items import ItemStatus
 from runs.engine.statuses import RunStatus
-from runs.models import Review
+from runs.models import Delivery, Review
 from runs.selectors import HISTORY_ORDERS, HistoryFilter
 from runs.snapshots.items import ItemsQuery
 from runs.snapshots.words import text_of
@@ -311,3 +311,24 @@ class DecisionForm(forms.Form):
             label = self.fields[name].label if name in self.fields else ""
             return f"{label}: {errors[0]}" if name.startswith("field_") else str(errors[0])
         return ""
+
+
+class OutboxForm(forms.Form):
+    """Filters of the outbox; an unknown value filters nothing."""
+
+    q = forms.CharField(required=False, max_length=200)
+    status = forms.ChoiceField(required=False, choices=[("", "Any state"), *Delivery.Status.choices])
+    kind = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "Any kind"),
+            ("email", "Mails"),
+            ("webhook", "Webhooks"),
+            ("http", "Requests"),
+            ("event", "Events"),
+        ],
+    )
+
+    def wanted(self) -> dict[str, str]:
+        self.is_valid()
+        return {name: str(self.cleaned_data.get(name) or "") for name in ("q", "status", "kind")}

@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, RowNumber, Substr
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Attempt, Event, Review, Run, StepRun
+from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -298,3 +298,49 @@ def people(assignees: Sequence[str]) -> str:
     if not words:
         return "anyone who may review"
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+# --- what left the house ---------------------------------------------------------------------------
+
+
+def deliveries(tenant: Tenant, *, status: str = "", kind: str = "", q: str = "") -> QuerySet[Delivery]:
+    """The ledger of a tenant, newest first; `q` is a part of the address or event."""
+    found = Delivery.objects.for_tenant(tenant).select_related("run__workflow", "step_run")
+    if status:
+        found = found.filter(status=status)
+    if kind:
+        found = found.filter(kind=kind)
+    if q:
+        found = found.filter(target__icontains=q)
+    return found.defer(
+        "run__output", "run__input", "run__variables", "run__workflow__settings", "step_run__output"
+    ).order_by("-created_at", "-id")
+
+
+def model_calls(
+    tenant: Tenant, *, prompt: str = "", model: str = "", day: date | None = None
+) -> QuerySet[Attempt]:
+    """Tries in which a model was called, newest first, with their run and step; `model` is `provider:model` or a part."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="")
+    if prompt:
+        found = found.filter(prompt__iexact=prompt)
+    if model:
+        provider, colon, name = model.partition(":")
+        found = found.filter(provider=provider, model=name) if colon else found.filter(model__icontains=model)
+    if day is not None:
+        found = found.filter(
+            started_at__gte=_midnight(day), started_at__lt=_midnight(day + timedelta(days=1))
+        )
+    return (
+        found.select_related("run__workflow", "step_run")
+        .defer("text", "run__output", "run__variables", "step_run__output", "run__workflow__settings")
+        .order_by("-started_at", "-pk")
+    )
+
+
+def models_called(tenant: Tenant) -> tuple[list[str], list[str]]:
+    """Names to filter the calls by: `provider:model`, and prompts of the library. Two queries."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="").order_by()
+    models = sorted(f"{one}:{two}" for one, two in found.values_list("provider", "model").distinct())
+    prompts = sorted(found.exclude(prompt="").values_list("prompt", flat=True).distinct())
+    return models, prompts

@@ -2,11 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import reviews, runs, start
+from runs.views import library, outbox, reviews, runs, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
     path("start/<uuid:pk>/", start.start, name="start"),
+    path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("model-calls/", library.calls, name="model_calls"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -25,7 +27,10 @@ review_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
+outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
+    path("outbox/", include((outbox_pages, "outbox"))),
 ]

@@ -66,6 +66,7 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("personas/new/", library.persona_new, name="persona_new"),
     path("personas/<uuid:pk>/", library.persona, name="persona"),
     path("personas/<uuid:pk>/remove/", library.persona_remove, name="persona_remove"),
+    path("workflows/<uuid:pk>/versions/<int:number>/revert/", versions.revert, name="version_revert"),
     path("team/", people.team, name="team"),
     path("team/invite/", people.invite, name="team_invite"),
     path("team/members/<int:pk>/role/", people.member_role, name="member_role"),

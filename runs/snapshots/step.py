@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from runs.engine.statuses import AttemptStatus, StepStatus
-from runs.models import Attempt, Event, Review, Run, StepRun
+from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
 from runs.snapshots import words
+from runs.snapshots.outbox import Sent, sent_of
 from runs.snapshots.run import Output, as_json, definitions_of, output_view, step_type_of, tile_of, unpacked
 from workflows.definition.graph import Definition, StepDef
 from workflows.expressions.names import MISSING, Scope
@@ -18,6 +19,7 @@ from workflows.expressions.paths import Path, normal, resolve
 from workflows.expressions.references import expression_references, references
 from workflows.lib.errors import StepwellError
 from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.steps.base import StepType
 from workflows.steps.catalog import CATALOG
 
 # Long values are cut for the eye; the whole text of a step stands under its own output.
@@ -108,6 +110,7 @@ class StepPanel:
     decision_comment: str
     original: Output | None
     uses_model: bool
+    sent: tuple[Sent, ...] = ()
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -132,7 +135,12 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         else []
     )
     review = (
-        Review.objects.filter(step_run=row, tenant_id=run.tenant_id).defer("content").first() if row else None
+        Review.objects.filter(step_run=row, tenant_id=run.tenant_id)
+        .defer("content")
+        .order_by("-created_at")
+        .first()
+        if row
+        else None
     )
     events = Event.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key).order_by("-seq")[:_EVENTS]
     open_attempt = next((a for a in reversed(attempts) if a.status == AttemptStatus.OPEN), None)
@@ -178,7 +186,18 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         if original is not None and review is not None and review.edited is not None
         else None,
         uses_model=kind is not None and kind.uses_model(step.config),
+        sent=tuple(_sent(run, key, kind)),
     )
+
+
+def _sent(run: Run, key: str, kind: StepType | None) -> Iterator[Sent]:
+    """What this step has sent in any round, newest first; asked only of steps that send."""
+    if kind is None or not (kind.is_outward or kind.name == "send_event"):
+        return
+    rows = Delivery.objects.filter(
+        run=run, tenant_id=run.tenant_id, step_run__step_key=key, step_run__scope=""
+    )
+    yield from (sent_of(row) for row in rows.order_by("-created_at")[:20])
 
 
 # --- what it was given ---------------------------------------------------------------------------

@@ -77,3 +77,22 @@ def test_steps_are_pasted_behind_a_step(world: World):
     stale = api.post(f"/workflows/{made['id']}/paste", {"document": text}, If_Match='"1"')
     error_of(stale, 412)
     error_of(api.post(f"/workflows/{made['id']}/paste", {"document": "nodes: []"}), 422)
+
+
+def test_two_versions_are_compared(world: World):
+    api = Api(world.bob)
+    address = f"/workflows/{api.post('/workflows', BRIEF).json()['id']}"
+    api.post(f"{address}/publish")
+    same = api.get(f"{address}/versions/1/compare/draft").json()
+    assert same == {"from": "1", "to": "draft", "summary": "Nothing changed.", "changes": []}
+    api.put(address, {"definition": {"nodes": [{**NODES[0], "name": "Tidier"}]}})
+    found = api.get(f"{address}/versions/1/compare/draft").json()
+    assert [(one["kind"], one["part"], one["label"]) for one in found["changes"]] == [
+        ("changed", "step", "Tidier"),
+        ("removed", "step", "Short"),
+        ("removed", "edge", "Tidy → Short"),
+    ]
+    assert found["changes"][0]["fields"] == [{"name": "name", "before": "Tidy", "after": "Tidier"}]
+    assert found["summary"] == "“Short” removed, “Tidier” changed (name), 1 path changed."
+    for a, b in (("7", "draft"), ("x", "1"), ("1", "99999999999")):
+        error_of(api.get(f"{address}/versions/{a}/compare/{b}"), 404)

@@ -24,6 +24,8 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.services.change_persona import save_persona
+from workflows.services.change_prompt import create_prompt
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
@@ -131,6 +133,14 @@ def a_provider_account(world: World) -> dict[str, Any]:
     return {"pk": made.pk}
 
 
+def a_prompt(world: World) -> dict[str, Any]:
+    return {"pk": create_prompt(actor=world.bob, name="Greeting", text="Write.").pk}
+
+
+def a_persona(world: World) -> dict[str, Any]:
+    return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
+
+
 def a_run(world: World) -> dict[str, Any]:
     run = runs.run_of(world.alice, runs.graph(runs.step("one"), runs.step("two")), name="Canary of Marlowe")
     return {"pk": run.pk}
@@ -174,6 +184,11 @@ def _by_id(made: dict[str, Any]) -> dict[str, Any]:
 
 def a_workflow_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_workflow(world))
+
+
+def two_versions_of_the_api(world: World) -> dict[str, Any]:
+    made = a_version_of_the_api(world)
+    return {"id": made["id"], "a": made["number"], "b": "draft"}
 
 
 def a_version_of_the_api(world: World) -> dict[str, Any]:
@@ -263,6 +278,22 @@ ROUTES: dict[str, Route] = {
     "workflows:member_role": thing(a_member, POST=PEOPLE, sample={"role": "viewer"}),
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
+    "workflows:prompts": page(GET=VIEW),
+    "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
+    "workflows:prompt": thing(
+        a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
+    ),
+    "workflows:prompt_remove": thing(a_prompt, POST=EDIT),
+    "workflows:persona_new": page(
+        GET=EDIT, POST=EDIT, sample={"name": "Muse", "colour": "2", "text": "Sing."}
+    ),
+    "workflows:persona": thing(
+        a_persona, GET=VIEW, POST=EDIT, sample={"name": "Muse", "colour": "3", "text": "Sing more."}
+    ),
+    "workflows:persona_remove": thing(a_persona, POST=EDIT),
+    "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
+    "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
     "workflows:connection_new": page(
         GET=KEYS, POST=KEYS, sample={"provider": "openai", "name": "Ours", "key": "sk-1"}
@@ -304,6 +335,7 @@ ROUTES: dict[str, Route] = {
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
+    "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -317,6 +349,7 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "outbox:index": page(GET=VIEW),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
@@ -336,6 +369,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/publish": thing(a_workflow_to_publish, POST=EDIT),
     "/api/workflows/<id>/versions": thing(a_workflow_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
+    "/api/workflows/<id>/versions/<a>/compare/<b>": thing(two_versions_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
     "/api/workflows/export": page(GET=VIEW),
     "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
@@ -351,6 +385,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/items": thing(a_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/deliveries": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/logs": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/events": thing(a_failed_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/cancel": thing(a_run_of_the_api, POST=CONTROL),

@@ -26,7 +26,7 @@ from runs.services.deliveries import Ledger, message_id_of
 from runs.services.effect_questions import AskEffect
 from runs.services.execute_step import Task, Work
 from tests.runs.support import definition_of, driven, node, rows, started
-from tests.support.factories import World
+from tests.support.factories import World, client_of
 from tests.support.outside import Answer, Outside
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
@@ -468,3 +468,30 @@ def test_a_webhook_secret_is_the_tenants_own_and_outlives_a_rotation(settings: A
     settings.ENCRYPTION_KEYS = ["new", "old"]
     assert webhook_secrets(one)[1] == before[0]
     assert len(webhook_signature(one, "msg_1", 1, b"{}").split()) == 2
+
+
+# --- who reads the ledger ---------------------------------------------------------------------------
+
+
+def test_the_outbox_and_the_receipts_are_on_their_page_in_the_panel_and_in_the_api(
+    world: World,
+) -> None:
+    step = definition_of([node("a", "email", config=MAIL)])
+    sent, tested = driven(started(world.bob, step, ORDER)), driven(started(world.bob, step, ORDER, test=True))
+    assert len(mail.outbox) == 1
+    vera = client_of(world.vera)
+    page = vera.get("/outbox/").content.decode()
+    assert page.count("data-item") == 2
+    assert "In the outbox" in page
+    assert "It is **ready**." in page
+    only = vera.get("/outbox/?status=outbox&kind=email&q=ANN").content.decode()
+    assert (only.count("data-item"), f"run {tested.number}" in only) == (1, True)
+    assert "Nothing fits" in vera.get("/outbox/?q=nobody").content.decode()
+    panel = vera.get(f"/runs/{sent.pk}/steps/a/", headers={"HX-Request": "true"}).content.decode()
+    assert "Mail to ann@example.com" in panel
+    assert "accepted_at" in panel
+    [row] = vera.get(f"/api/workflow-executions/{sent.pk}/deliveries").json()["items"]
+    assert (row["status"], row["copy"]["subject"], row["node_id"]) == ("sent", "Your order", "a")
+    assert row["receipt"]["message_id"] == row["copy"]["message_id"]
+    assert vera.get(f"/api/workflow-executions/{tested.pk}/deliveries?status=sent").json()["count"] == 0
+    assert "data-item" not in client_of(world.charlie).get("/outbox/").content.decode()

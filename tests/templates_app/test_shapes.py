@@ -87,6 +87,6 @@ def test_steps_never_lie_on_each_other_and_the_drawing_keeps_its_size(definition
         assert 0 < y < shape.mini.height
     by_place = {row.step.key: mark.x for row, mark in zip(shape.rows, shape.mini.marks, strict=True)}
     assert all(by_place[edge.source] < by_place[edge.target] for edge in definition.edges)
-    drawing = ET.fromstring(render_to_string("templates_app/_mini.html", {"mini": shape.mini}))
+    drawing = ET.fromstring(render_to_string("parts/_mini.html", {"mini": shape.mini}))
     assert len(drawing.findall("path")) >= len({(edge.source, edge.target) for edge in definition.edges})
     assert "style" not in {name for element in drawing.iter() for name in element.attrib}

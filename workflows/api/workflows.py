@@ -351,7 +351,8 @@ def versions(request: HttpRequest, id: str, filters: Query[Filters]) -> HttpResp
     return page([version_json(row) for row in rows], found.count())
 
 
-def _version(workflow: Workflow, number: int) -> WorkflowVersion:
+def version_of(workflow: Workflow, number: int) -> WorkflowVersion:
+    """The published version with this number; NotFound."""
     rows = WorkflowVersion.objects.for_tenant(workflow.tenant).select_related("created_by")
     # Larger numbers than the column holds are as little there as others.
     found = rows.filter(workflow=workflow, number=number).first() if 0 < number < 2**31 else None
@@ -367,7 +368,7 @@ def _version(workflow: Workflow, number: int) -> WorkflowVersion:
     summary="Get a published version",
 )
 def version(request: HttpRequest, id: str, number: int) -> HttpResponse:
-    found = _version(get_workflow(request, id), number)
+    found = version_of(get_workflow(request, id), number)
     return answer({**version_json(found), "definition": to_json(load_definition(found))})
 
 
@@ -382,7 +383,7 @@ def restore(request: HttpRequest, id: str, number: int) -> HttpResponse:
     workflow = get_workflow(request, id, Permission.EDIT_WORKFLOWS)
     restore_version(
         workflow=workflow,
-        version=_version(workflow, number),
+        version=version_of(workflow, number),
         actor=actor_of(request),
         expected_revision=expected_revision(request),
     )

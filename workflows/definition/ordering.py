@@ -19,7 +19,17 @@ def body_order(
        the target of its main port on top, then by the person's order. So a branch is listed to its end
        (or to its join) before the next branch begins.
     3. What a cycle keeps from being listed comes last, in the person's order: the function is total.
+
+    Kept with the definition: one request asks for it a dozen times.
     """
+    return definition.work_out(
+        f"body_order {parent}", catalog, lambda: _body_order(definition, parent, catalog)
+    )
+
+
+def _body_order(
+    definition: Definition, parent: str | None, catalog: TypeCatalog | None
+) -> tuple[StepDef, ...]:
     steps = definition.children(parent)
     inside = {step.key for step in steps}
     waiting = {
@@ -30,16 +40,20 @@ def body_order(
     while stack:
         step = stack.pop()
         listed.append(step)
-        ready: list[tuple[int, int, int, StepDef]] = []
+        ready: list[tuple[int, str, StepDef]] = []
         for index, edge in enumerate(definition.outgoing(step.key)):
             if edge.target not in inside:
                 continue
             waiting[edge.target] -= 1
             if waiting[edge.target] == 0:
-                target = definition.step(edge.target)
-                ready.append((port_rank(step, edge.port, catalog), target.order, index, target))
-        ready.sort(key=lambda entry: entry[:3], reverse=True)
-        stack.extend(entry[3] for entry in ready)
+                ready.append((index, edge.port, definition.step(edge.target)))
+        if len(ready) > 1:
+            # A rank is asked of the step's type: not for the one way on that most steps have.
+            ready.sort(
+                key=lambda entry: (port_rank(step, entry[1], catalog), entry[2].order, entry[0]),
+                reverse=True,
+            )
+        stack.extend(target for _, _, target in ready)
     if len(listed) < len(steps):
         seen = {step.key for step in listed}
         listed.extend(step for step in steps if step.key not in seen)
@@ -102,8 +116,11 @@ def reindex(definition: Definition, catalog: TypeCatalog | None = None) -> Defin
     """The same graph with `order` 0..n-1 in each body and the steps standing in list order."""
     place: dict[str | None, int] = {}
     steps: list[StepDef] = []
-    for step in list_order(definition, catalog):
+    is_new = False
+    for at, step in enumerate(list_order(definition, catalog)):
         order = place.get(step.parent, 0)
         place[step.parent] = order + 1
+        is_new = is_new or step.order != order or definition.steps[at] is not step
         steps.append(step if step.order == order else replace(step, order=order))
-    return replace(definition, steps=tuple(steps))
+    # The same object keeps what was worked out for it.
+    return replace(definition, steps=tuple(steps)) if is_new else definition

@@ -344,6 +344,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
         (
             NavItem("runs", "Runs", "list-checks", "runs:index", on_bar=True),
             NavItem("reviews", "Reviews", "hand", "reviews:index", on_bar=True),
+            NavItem("outbox", "Outbox", "send", "outbox:index"),
             NavItem("dead_letters", "Dead letters", "inbox", "runs:dead_letters"),
             NavItem("dashboard", "Dashboard", "gauge", "runs:dashboard", on_bar=True),
         ),
