@@ -191,7 +191,7 @@ def _rows(attempt: Attempt) -> list[CallRow]:
                 input_tokens=int(usage.get("input_tokens") or 0),
                 output_tokens=int(usage.get("output_tokens") or 0),
                 cost=Decimal(str(call.get("cost") or 0)),
-                status="failed" if failed else "done",
+                status="failed" if failed else "completed",
                 word=str(call["error"].get("message", "Failed")) if failed else _said(call),
             )
         )
