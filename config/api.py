@@ -17,6 +17,7 @@ from ninja.openapi.schema import OpenAPISchema
 
 from config.api_errors import standard_error
 from runs.api import (
+    analytics,
     budgets,
     controls,
     deliveries,
@@ -107,6 +108,7 @@ api.add_router("/reviews", reviews.router)
 api.add_router("/workflow-templates", templates.router)
 api.add_router("/step-types", step_types.router)
 api.add_router("/budgets", budgets.router)
+api.add_router("/analytics", analytics.router)
 api.add_router("/events", domain_events.router)
 
 

@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import library, outbox, reviews, runs, start
+from runs.views import dashboard, library, outbox, reviews, runs, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
+    path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),

@@ -1,6 +1,7 @@
 """Models of what happens to a workflow."""
 
 from runs.models.delivery import Delivery
+from runs.models.figures import StoredFigures
 from runs.models.firing import Firing
 from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
@@ -21,4 +22,5 @@ __all__ = [
     "Run",
     "RunCounter",
     "StepRun",
+    "StoredFigures",
 ]

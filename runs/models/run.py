@@ -121,7 +121,10 @@ class Run(models.Model):
             models.Index(fields=["tenant", "-created_at"], name="run_history"),
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
+            models.Index(fields=["tenant", "completed_at"], name="run_ended"),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
+            # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
+            models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -283,6 +286,10 @@ class Attempt(models.Model):
             # The list of model calls: those of a tenant, newest first.
             models.Index(
                 fields=["tenant", "-started_at"], name="attempt_of_model", condition=~models.Q(provider="")
+            ),
+            # Figures of an hour or a day: what was spent in it.
+            models.Index(
+                fields=["tenant", "ended_at"], name="attempt_ended", condition=~models.Q(provider="")
             ),
         ]
 

@@ -33,21 +33,35 @@ class Table:
         columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in self.fields.values())
         marks = ", ".join(["%s"] * len(self.fields))
         self._insert = f"INSERT INTO {self.name} ({columns}) VALUES ({marks})"
+        self._places = {name: place for place, name in enumerate(self.fields)}
+        # Defaults that are made anew for each row; all others are prepared once.
+        self._made = tuple(
+            name
+            for name, field in self.fields.items()
+            if callable(field.default) and field.default not in (dict, list)
+        )
+        self._defaults = [
+            None if name in self._made else self.prepare[name](field.get_default())
+            for name, field in self.fields.items()
+        ]
         self._updates: dict[tuple[str, ...], str] = {}
 
     def insert(self, cursor: CursorWrapper, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert whole rows; names left out take the field's default."""
-        values = [
-            [
-                prepare(row[name] if name in row else self.fields[name].get_default())
-                for name, prepare in self.prepare.items()
-            ]
-            for row in rows
-        ]
+        values = [self._whole(row) for row in rows]
         if len(values) == 1:
             cursor.execute(self._insert, values[0])
         elif values:
             cursor.executemany(self._insert, values)
+
+    def _whole(self, row: Mapping[str, Any]) -> list[Any]:
+        values = self._defaults.copy()
+        for name, value in row.items():
+            values[self._places[name]] = self.prepare[name](value)
+        for name in self._made:
+            if name not in row:
+                values[self._places[name]] = self.prepare[name](self.fields[name].get_default())
+        return values
 
     def update(self, cursor: CursorWrapper, pk: Any, values: Mapping[str, Any]) -> int:
         """Set these columns of one row; the number of rows that matched."""
@@ -134,6 +148,8 @@ def _text(value: Any) -> Any:
 
 
 def _dumps(value: Any) -> str:
+    if not value and isinstance(value, (dict, list)):
+        return "{}" if isinstance(value, dict) else "[]"
     text = json.dumps(value, ensure_ascii=False)
     if "\\u0000" in text:
         text = json.dumps(_clean(value), ensure_ascii=False)

@@ -55,13 +55,13 @@ def index(request: TenantRequest) -> HttpResponse:
         "form": form,
         "wanted": wanted,
         "page": page,
-        "rows": [(run, subject(run.input), *strip) for run, strip in zip(runs, _strips(runs), strict=True)],
+        "rows": [(run, subject(run.input), *strip) for run, strip in zip(runs, strips(runs), strict=True)],
         "sortable": "sort" in request.GET,
     }
     return render(request, "runs/_history.html" if request.htmx else "runs/index.html", context)
 
 
-def _strips(runs: list[Run]) -> list[tuple[list[str], str]]:
+def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
     """For each run one status per step in the order of its list, and the words for it. Two queries for all."""
     rows = strips_of(runs)
     definitions = definitions_of({run.version_id for run in runs})

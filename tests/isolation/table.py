@@ -24,8 +24,10 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.models import Connection
 from workflows.services.change_persona import save_persona
 from workflows.services.change_prompt import create_prompt
+from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
@@ -139,6 +141,17 @@ def a_prompt(world: World) -> dict[str, Any]:
 
 def a_persona(world: World) -> dict[str, Any]:
     return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
+
+
+def a_stored_key(world: World) -> dict[str, Any]:
+    made = save_connection(
+        actor=world.alice,
+        name=f"Canary of Marlowe {Connection.objects.count()}",
+        kind="bearer",
+        secret="sk-canary",
+        hosts=["127.0.0.1:9"],
+    )
+    return {"pk": made.pk}
 
 
 def a_run(world: World) -> dict[str, Any]:
@@ -304,6 +317,14 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
+    "workflows:stored_key_new": page(
+        {"name": "CRM", "kind": "bearer", "secret": "canary-1", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key": thing(
+        a_stored_key, {"kind": "bearer", "secret": "canary-2", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key_check": thing(a_stored_key, POST=KEYS),
+    "workflows:stored_key_delete": thing(a_stored_key, POST=KEYS),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
     # --- workflows and the builder
@@ -320,6 +341,10 @@ ROUTES: dict[str, Route] = {
     "workflows:redo": thing(a_draft, POST=EDIT),
     "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
     "workflows:changes": thing(a_draft, GET=VIEW),
+    "workflows:selection": thing(a_draft, GET=EDIT, POST=EDIT, sample={"keys": "one", "act": "duplicate"}),
+    "workflows:find_steps": thing(a_draft, GET=VIEW),
+    "workflows:copy_steps": thing(a_draft, GET=VIEW),
+    "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -332,11 +357,17 @@ ROUTES: dict[str, Route] = {
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:import": page(
+        {"document": "name: N\nnodes: [{id: a, type: merge, name: A}]", "sure": "1"}, GET=EDIT, POST=EDIT
+    ),
+    "workflows:export_all": page(GET=VIEW),
+    "workflows:export": thing(a_draft, GET=VIEW),
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
+    "runs:dashboard": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
@@ -379,6 +410,8 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/workflows/<id>/estimate": thing(a_workflow_of_the_api, GET=VIEW, POST=RUN),
     "/api/workflows/<id>/events": thing(a_workflow_of_the_api, GET=VIEW),
+    "/api/analytics/steps": page(GET=VIEW),
+    "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
     "/api/workflow-executions": page(GET=VIEW),
@@ -392,6 +425,14 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/breakpoints": thing(a_run_of_the_api, {"steps": []}, PUT=CONTROL),
+    "/api/workflow-executions/<id>/step": thing(a_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/edits": thing(
+        a_run_of_the_api, {"what": "variable", "name": "x", "value": 1}, POST=CONTROL
+    ),
+    "/api/workflow-executions/<id>/items/stop": thing(a_run_of_the_api, {"step": "a"}, POST=CONTROL),
+    "/api/workflow-executions/<id>/versions": thing(a_failed_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/version": thing(a_failed_run_of_the_api, {"version": 1}, POST=CONTROL),
     "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
     "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(

@@ -615,6 +615,15 @@ class _Reader:
                 "bad_value",
                 f"{path}.budget_usd must be more than 0 US dollars, at most 1,000,000.",
             )
+        minutes = settings.get("minutes_saved")
+        if minutes is not None and (
+            isinstance(minutes, bool) or not isinstance(minutes, int | float) or not 0 < minutes <= 100_000
+        ):
+            self.wrong(
+                f"{path}.minutes_saved",
+                "bad_value",
+                f"{path}.minutes_saved must be more than 0 minutes, at most 100,000.",
+            )
         if policy is not None and policy not in BUDGET_POLICIES:
             known = ", ".join(BUDGET_POLICIES)
             self.wrong(f"{path}.budget_policy", "bad_value", f"{path}.budget_policy must be one of: {known}.")

@@ -272,6 +272,11 @@ def read_settings(data: QueryDict, now: JSONObject) -> SettingsChange:
         if budget is not None and not 0 < budget <= 1_000_000:
             _refuse("budget_usd", "A budget is more than 0 and at most 1,000,000 US dollars.")
         _put(settings, "budget_usd", budget)
+    if "minutes_saved" in data:
+        minutes = _number(data, "minutes_saved", "Minutes that a run saves")
+        if minutes is not None and not 0 < minutes <= 100_000:
+            _refuse("minutes_saved", "Minutes saved are more than 0 and at most 100,000.")
+        _put(settings, "minutes_saved", minutes)
     if "budget_policy" in data:
         policy = str(data["budget_policy"])
         if policy and policy not in BUDGET_POLICIES:

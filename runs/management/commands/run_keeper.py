@@ -15,6 +15,7 @@ from django.db import close_old_connections, connections
 from runs.services.fire_events import fire_events
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.ring_runs import ring_due_runs
+from runs.services.roll_up import roll_up, roll_up_recent
 from runs.services.serve_queue import keep_connections_open
 from workflows.lib.stopping import StopSignal
 
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                     Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
                     Duty("fire_events", fire_events, every_s=every),
                     Duty("recover_runs", recover_runs, every_s=60.0),
+                    Duty("roll_up_recent", roll_up_recent, every_s=60.0),
+                    Duty("roll_up", roll_up, every_s=1_800.0),
                     Duty("prune_stale", prune_stale, every_s=3_600.0),
                 ],
                 stop,

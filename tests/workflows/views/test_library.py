@@ -63,25 +63,32 @@ def test_a_prompt_is_written_and_changed_without_script(world: World):
     assert 'value="calm, lively"' in text(bad)
     answer = client.post("/prompts/new/", sent)
     made = Prompt.objects.get()
-    assert answer.url == f"/prompts/{made.pk}/"
+    assert answer["Location"] == f"/prompts/{made.pk}/"
     assert made.versions.get().parameters[1]["options"] == ["calm", "lively"]
     used = flow(world, library_prompt={"name": "Opener", "parameters": {"topic": "x"}})
-    page = text(client.get(answer.url))
+    page = text(client.get(answer["Location"]))
     assert "Only new steps" in page
     assert "Used by 1 step" in page
-    change = {**sent, "name": "First line", "text": "New {{topic}}{{tone}}", "note": "Shorter", "reach": "new", "seen": 1}
-    assert client.post(answer.url, change).status_code == 302
+    change = {
+        **sent,
+        "name": "First line",
+        "text": "New {{topic}}{{tone}}",
+        "note": "Shorter",
+        "reach": "new",
+        "seen": 1,
+    }
+    assert client.post(answer["Location"], change).status_code == 302
     made.refresh_from_db()
     assert (made.name, made.latest) == ("First line", 2)
     said = compile_draft(used).step("a").config["library_prompt"]
     assert (said["name"], said["version"]) == ("First line", 1)
-    stale = client.post(answer.url, {**change, "text": "Other {{topic}}{{tone}}", "seen": 1})
+    stale = client.post(answer["Location"], {**change, "text": "Other {{topic}}{{tone}}", "seen": 1})
     assert stale.status_code == 422
     assert "in the meantime" in text(stale)
-    assert "Open {{topic}}" in client.get(f"{answer.url}?version=1").content.decode()
-    assert client.get(f"{answer.url}?version=9").status_code == 404
-    assert client.post(f"{answer.url}remove/").status_code == 302
-    assert client.get(answer.url).status_code == 404
+    assert "Open {{topic}}" in client.get(f"{answer['Location']}?version=1").content.decode()
+    assert client.get(f"{answer['Location']}?version=9").status_code == 404
+    assert client.post(f"{answer['Location']}remove/").status_code == 302
+    assert client.get(answer["Location"]).status_code == 404
 
 
 def test_a_builtin_persona_is_changed_and_comes_back(world: World):
@@ -102,7 +109,9 @@ def test_one_persona_for_the_ticked_steps(world: World):
     made = flow(world, prompt="x")
     client = client_of(world.bob)
     assert "Ask" in text(client.get(f"/workflows/{made.pk}/personas/"))
-    assert client.post(f"/workflows/{made.pk}/personas/", {"persona": "Cael", "steps": ["a"]}).status_code == 302
+    assert (
+        client.post(f"/workflows/{made.pk}/personas/", {"persona": "Cael", "steps": ["a"]}).status_code == 302
+    )
     assert compile_draft(made).step("a").config["persona"] == "Cael"
     assert client.post(f"/workflows/{made.pk}/personas/", {"persona": "Nobody"}).status_code == 422
 
@@ -151,13 +160,13 @@ def test_a_prompt_is_tried_alone_and_its_call_is_listed(world: World, django_ass
     sent = {"value_topic": "{{ wells }}", "model": "demo:writer", "persona": "Athena"}
     answer = client.post(address, sent)
     run = Run.objects.get()
-    assert (answer.url, run.kind) == (f"/runs/{run.pk}/", "step")
+    assert (answer["Location"], run.kind) == (f"/runs/{run.pk}/", "step")
     drive(run.pk)
     run.refresh_from_db()
     assert run.status == RunStatus.COMPLETED, run.error
     (call,) = Attempt.objects.get().calls
     assert call["messages"][1]["content"] == "Open {{ wells }}."
-    assert client.get(answer.url).status_code == 200
+    assert client.get(answer["Location"]).status_code == 200
     assert "Flow" not in text(client.get("/workflows/"))
     client.post(address, sent)
     assert Workflow.objects.count() == 1
