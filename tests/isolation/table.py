@@ -321,6 +321,7 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
     "runs:item": thing(an_item, GET=VIEW),
