@@ -140,7 +140,7 @@ def a_prompt(world: World) -> dict[str, Any]:
 
 
 def a_prompt_of_the_api(world: World) -> dict[str, Any]:
-    return {"id": a_prompt(world)["pk"]}
+    return {"id": create_prompt(actor=world.bob, name="Canary prompt", text="Canary.").pk}
 
 
 def a_persona(world: World) -> dict[str, Any]:
