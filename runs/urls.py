@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, outbox, reviews, runs, start
+from runs.views import dashboard, outbox, reviews, runs, saved, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
@@ -17,6 +17,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
 

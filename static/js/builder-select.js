@@ -40,7 +40,7 @@
     "click",
     (event) => {
       const head = event.target.closest?.("#steps .step__head");
-      if (!head || !(event.metaKey || event.ctrlKey || event.shiftKey) || event.target.closest("[data-pick], .pick, input, textarea, select, form")) return;
+      if (!head || !(event.metaKey || event.ctrlKey || event.shiftKey) || event.target.closest("[data-pick], .stepsel, input, textarea, select, form")) return;
       const box = head.querySelector("[data-pick]");
       if (!box) return;
       event.preventDefault();
