@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,8 +81,8 @@ def test_cancel_against_completion(world: World) -> None:
         run = chain(world)
         mine = Run.objects.get(pk=run.pk)
         _, cancelled = at_once(
-            lambda run=run: drive(run.pk),
-            later(lambda mine=mine: cancel_run(run=mine, actor=world.bob), f"cancel {seed}"),
+            partial(drive, run.pk),
+            later(partial(cancel_run, run=mine, actor=world.bob), f"cancel {seed}"),
         )
         driven(run)
         check_story(world, run)
@@ -95,8 +96,8 @@ def test_pause_against_completion(world: World) -> None:
         run = chain(world)
         mine = Run.objects.get(pk=run.pk)
         _, paused = at_once(
-            lambda run=run: drive(run.pk),
-            later(lambda mine=mine: pause_run(run=mine, actor=world.bob), f"pause {seed}"),
+            partial(drive, run.pk),
+            later(partial(pause_run, run=mine, actor=world.bob), f"pause {seed}"),
         )
         driven(run)
         check_story(world, run)
@@ -117,7 +118,7 @@ def test_twenty_parallel_resumes_of_a_failed_run(world: World) -> None:
     assert run.status == "failed"
     Run.objects.filter(pk=run.pk).update(input={"missing": "found"})
     copies = [Run.objects.get(pk=run.pk) for _ in range(20)]
-    answers = at_once(*(lambda copy=copy: resume_run(run=copy, actor=world.bob) for copy in copies))
+    answers = at_once(*(partial(resume_run, run=copy, actor=world.bob) for copy in copies))
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
     assert Mail.objects.filter(run=run, kind="retry").count() == 1
     assert AuditEntry.objects.filter(action="retried").count() == 1
@@ -128,7 +129,7 @@ def test_twenty_parallel_resumes_of_a_failed_run(world: World) -> None:
     pause_run(run=held, actor=world.bob)
     driven(held)
     copies = [Run.objects.get(pk=held.pk) for _ in range(20)]
-    answers = at_once(*(lambda copy=copy: resume_run(run=copy, actor=world.bob) for copy in copies))
+    answers = at_once(*(partial(resume_run, run=copy, actor=world.bob) for copy in copies))
     assert [answer for answer in answers if isinstance(answer, Exception)] == []
     assert AuditEntry.objects.filter(action="resumed").count() == 1
     driven(held)
@@ -150,7 +151,7 @@ def test_two_reviewers_at_once(world: World) -> None:
         wishes = ("approve", "reject")
         answers = at_once(
             *(
-                lambda gate=gate, wish=wish, who=who: decide_review(review=gate, actor=who, decision=wish)
+                partial(decide_review, review=gate, actor=who, decision=wish)
                 for gate, wish, who in zip(gates, wishes, (world.alice, world.bob), strict=True)
             )
         )
