@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -35,7 +35,7 @@ from runs.engine.planner import interrupted, plan, resting
 from runs.engine.scopes import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
-from runs.services import budget, rows
+from runs.services import budget, debug, rows
 from runs.services.apply_commands import Applier
 from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
@@ -353,6 +353,7 @@ class Driver:
         commands = plan(self.loaded.graph, self.state, now, look)
         if budget.hold(self.loaded, t, commands, now):
             commands = plan(self.loaded.graph, self.state, now, None)
+        commands = debug.hold(self.loaded, t, commands, now, may_start=not self._must_yield())
         apply.commands(commands)
         opened = self._open(apply, commands)
         apply.totals()
@@ -395,7 +396,7 @@ class Driver:
             t.remember(lambda: setattr(self.state, "deadline", before))
 
     def _was_held_by_person(self) -> bool:
-        held = any(entry.get("kind") in ("pause", "budget") for entry in self.run.waiting_for)
+        held = any(entry.get("kind") in ("pause", "budget", "breakpoint") for entry in self.run.waiting_for)
         return held and self.state.status is RunStatus.PAUSED
 
     def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
@@ -428,6 +429,10 @@ class Driver:
         type_ = self.loaded.prepared.type_of(step)
         inputs = self.loaded.inputs.get(task.place, ())
         scope, previous = self.loaded.scope_for(task.place, self.loaded.prepared.needs(key), inputs)
+        arrived = self.loaded.arrived(task.place, inputs)
+        if task.place in self.loaded.given:
+            previous, arrived = self.loaded.in_place_of(task.place, arrived)
+            scope = replace(scope, previous=previous)
         settings = self.loaded.prepared.definition.settings
         return Work(
             task=task,
@@ -435,7 +440,7 @@ class Driver:
             type=type_,
             scope=scope,
             previous=previous,
-            arrived=self.loaded.arrived(task.place, inputs),
+            arrived=arrived,
             facts=RunFacts(
                 id=str(self.run_id),
                 started_at=self.run.started_at or task.started_at,
@@ -451,6 +456,7 @@ class Driver:
             library=self.loaded.prepared.library,
             pinned_port=self.loaded.graph.main_port(key),
             suspect=self._is_suspect(task),
+            asked=self.loaded.asked_of(task.place, step) if self.loaded.feedback else ("", ""),
         )
 
     def _is_suspect(self, task: Task) -> bool:
@@ -628,7 +634,7 @@ class Driver:
                 pause = min(pause * 2, 2.0)
                 if self._was_committed(t, expected):
                     break
-        self.event_seq = expected
+        self.event_seq = self.run.event_seq = expected
         for name, value in t.run.items():
             setattr(self.run, name, value)
         if "status" in t.run:
@@ -750,6 +756,8 @@ class Driver:
             reason = "person" if rest.paused_by_person else "review"
             if self.loaded.over_budget is not None:
                 reason = "budget"
+            elif rest.paused_by_person and self.run.intent_by in debug.REASONS:
+                reason = "breakpoint"
             t.event(
                 EventType.PAUSED,
                 now,

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -29,7 +29,7 @@ from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault, StepwellError
 from workflows.lib.jsontypes import JSONObject, JSONValue
-from workflows.providers.base import ChatAnswer, ChatRequest
+from workflows.providers.base import ChatAnswer, ChatMessage, ChatRequest
 from workflows.providers.chat import chat
 from workflows.steps.base import Completed, ExecutionKind, Outcome, RunFacts, StepContext, StepError, StepType
 
@@ -109,6 +109,8 @@ class Work:
     model_override: str = ""
     tenant_id: UUID | None = None
     route: Route | None = None
+    # What a reviewer asked to be changed, and the answer before; said to models after the step's own words.
+    asked: tuple[str, str] = ("", "")
     library: Library = field(default_factory=Library)
     # The way out that a pinned output takes.
     pinned_port: str = DEFAULT_PORT
@@ -259,6 +261,11 @@ class _Chat:
 
     async def __call__(self, request: ChatRequest) -> ChatAnswer:
         work = self.work
+        feedback, before = work.asked
+        if feedback and not request.aside:
+            answer = (ChatMessage("assistant", before),) if before else ()
+            wish = ChatMessage("user", f"A reviewer asked for changes:\n\n{feedback}")
+            request = replace(request, messages=(*request.messages, *answer, wish))
         return await call_model(
             request,
             route=work.route or Route(default_model=work.default_model, model_override=work.model_override),

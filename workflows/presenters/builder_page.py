@@ -479,7 +479,7 @@ class BuilderPage:
             step=step,
             type_label=kind.label if kind else step.type,
             icon=kind.icon if kind else "puzzle",
-            tile=_tile(kind, step),
+            tile=step_tile(kind, step),
             summary=self._summary(step, kind),
             column=lane.column,
             rail=step_rail(lane, mark=mark),
@@ -631,6 +631,25 @@ class BuilderPage:
             names = [ports.get(by_id[id].port, by_id[id].port) for id in strand.edges if id in by_id]
             found.append((strand, " and ".join(dict.fromkeys(names))))
         return found
+
+    def ports_of(self, step: StepDef) -> list[tuple[str, str]]:
+        """(name, what people read) of the step's ways out, main one first."""
+        return self._ports(step)
+
+    def answer_of(self, edge: EdgeDef) -> str:
+        """The answer that leads along the path, where its step has several; else nothing."""
+        return self._answer(edge)
+
+    def branch_of(self, key: str) -> str:
+        """“on Yes of Worth a call?”, or nothing on the main lane."""
+        return self._branches.get(key, "")
+
+    def problems_of(self, key: str) -> tuple[Problem, ...]:
+        return self._by_step.get(key, ())
+
+    def summary_of(self, step: StepDef) -> str:
+        """One line about a step, as its card says it."""
+        return self._summary(step, registry.find(step.type))
 
     def _ports(self, step: StepDef) -> list[tuple[str, str]]:
         """(name, what people read) of the step's ways out."""
@@ -827,7 +846,8 @@ def tile_of(kind: StepType) -> str:
     return "human" if kind.group is Group.ASK else "ai" if kind.uses_model({}) else ""
 
 
-def _tile(kind: StepType | None, step: StepDef) -> str:
+def step_tile(kind: StepType | None, step: StepDef) -> str:
+    """The tile's colour: `ai` where a model answers, `human` where a person does."""
     if kind is None:
         return ""
     return "human" if kind.group is Group.ASK else "ai" if kind.uses_model(step.config) else ""

@@ -240,16 +240,16 @@ def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
         if direction == "out":
             return _moved_out(definition, key)
         if into := request.POST.get("into"):
-            return _moved_before(definition, key, f"end:{into}")
+            return moved_before(definition, key, f"end:{into}")
         if place:
             return move(definition, key, read_place(place), CATALOG)
-        return _moved_before(definition, key, request.POST.get("before", ""))
+        return moved_before(definition, key, request.POST.get("before", ""))
 
     answer = perform(request, workflow, operation, focus=f"#step-{key} .grip")
     return answer
 
 
-def _moved_before(definition: Definition, key: str, before: str) -> Edit:
+def moved_before(definition: Definition, key: str, before: str) -> Edit:
     """The step put above a card, or at the end of a list, of its own body or another."""
     moved = step_of(definition, key)
     ends, _, inside = before.partition(":")
