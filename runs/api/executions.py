@@ -20,7 +20,8 @@ from runs.api.items import ItemPage, items_json
 from runs.api.shapes import Execution, ExecutionPage, LogPage, TracePage, event_json, executions_json
 from runs.models import Event, Run
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
-from runs.services.retry_items import retry_items
+from runs.services.debug_run import storable
+from runs.services.retry_items import NO_VALUE, retry_items
 from runs.services.start_run import start_run
 from workflows.api.base import THING, WRITE_THING, Body, Filters, answer, errors, example, page
 from workflows.api.workflows import actor_of, get_workflow
@@ -47,6 +48,9 @@ class Start(Body):
         None, description="The newest published one when left out; the draft if there is none."
     )
     test: StrictBool = Field(False, description="A test run: counts for no success figures.")
+    breakpoints: list[Annotated[str, Field(max_length=64)]] = Field(
+        [], max_length=500, description="Ids of steps before which it stops."
+    )
     yolo: StrictBool | None = Field(
         None, description="Reviews approve themselves; takes a role that may approve."
     )
@@ -65,6 +69,10 @@ class Retry(Body):
         None, max_length=120, description="`provider:model` for the rest of this run only."
     )
 
+    input: Any = Field(
+        None,
+        description="Another input: for the one item that `items` names, else for the step `from_step`, or the failed one.",
+    )
     items: (
         Annotated[
             Annotated[Literal["failed"], Tag("word")]
@@ -163,6 +171,7 @@ def execute(
             version=wish.version,
             test=wish.test,
             yolo=wish.yolo,
+            breakpoints=wish.breakpoints,
             idempotency_key=_checked_key(idempotency_key),
             trigger_type="api" if actor.api_key is not None else "manual",
         )
@@ -360,18 +369,30 @@ def resume(request: HttpRequest, id: str) -> HttpResponse:
 def retry(request: HttpRequest, id: str, body: JsonBody[Retry | None] = None) -> HttpResponse:
     """Goes on after a failure, keeping everything completed; with `from_step` that step and what follows run again.
 
-    With `items` only failed items are done again. Of a completed execution that makes a new one, whose `origin` is this:
+    With `items` only failed items are done again, beside the others where the loop or fan-out is still at work; one item
+    may get another `input`. Of a completed execution that makes a new one, whose `origin` is this:
     then the answer is 202 with the new one."""
     wish = body or Retry.model_validate({})
     if wish.items is not None:
         run = get_run(request, id, Permission.CONTROL_RUNS)
         chosen = None if wish.items == "failed" else wish.items
         again = retry_items(
-            run=run, actor=actor_of(request), items=chosen, step=wish.from_step, model=wish.model
+            run=run,
+            actor=actor_of(request),
+            items=chosen,
+            step=wish.from_step,
+            model=wish.model,
+            value=wish.input if "input" in wish.model_fields_set else NO_VALUE,
         )
         return whole(get_run(request, str(again.pk)), 200 if again.pk == run.pk else 202)
     return _control(
         request,
         id,
-        lambda run: retry_run(run=run, actor=actor_of(request), from_step=wish.from_step, model=wish.model),
+        lambda run: retry_run(
+            run=run,
+            actor=actor_of(request),
+            from_step=wish.from_step,
+            model=wish.model,
+            input_data=storable(wish.input) if wish.input is not None else None,
+        ),
     )

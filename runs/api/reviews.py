@@ -14,7 +14,7 @@ from runs.api.shapes import EarlyDecisionOut, ReviewOut, ReviewPage, early_json,
 from runs.api.trace import Values
 from runs.engine.statuses import RunStatus
 from runs.models import Review
-from runs.services.decide_review import decide_early, decide_review
+from runs.services.decide_review import decide_early, decide_review, steps_to_change
 from runs.services.viewing import is_for
 from workflows.api.base import THING, WRITE_THING, Body, Filters, answer, errors, example, page
 from workflows.api.workflows import actor_of
@@ -38,6 +38,13 @@ class DecisionIn(Body):
     )
     fields: dict[str, Any] | None = Field(None, description="Values of the review's `form`.")
 
+    to_step: str | None = Field(
+        None,
+        max_length=64,
+        description="With the decision `changes`: id of the step that shall do its work again, one of the review's "
+        "`may_go_back_to`; the nearest one when left out.",
+    )
+
     def said(self) -> dict[str, Any]:
         """As the services take it."""
         return {
@@ -46,6 +53,7 @@ class DecisionIn(Body):
             "edited_text": self.output if isinstance(self.output, str) else None,
             "output": self.output if isinstance(self.output, dict) else None,
             "fields": self.fields,
+            "to_step": self.to_step,
         }
 
 
@@ -64,8 +72,15 @@ EXAMPLE: JSONObject = {"decision": "approve", "comment": "Well done."}
 
 
 def _reviews(actor: Actor) -> TenantQuerySet[Review]:
-    rows = Review.objects.for_tenant(actor.tenant).select_related("run", "workflow", "step_run")
-    return rows.defer("run__input", "run__output", "run__variables", "step_run__output", "workflow__settings")
+    rows = Review.objects.for_tenant(actor.tenant).select_related("run__version", "workflow", "step_run")
+    return rows.defer(
+        "run__version__document",
+        "run__input",
+        "run__output",
+        "run__variables",
+        "step_run__output",
+        "workflow__settings",
+    )
 
 
 def _shown(actor: Actor, reviews: list[Review], *, whole: bool) -> list[JSONObject]:
@@ -77,6 +92,7 @@ def _shown(actor: Actor, reviews: list[Review], *, whole: bool) -> list[JSONObje
             review,
             values.of(review.run_id, review.content),
             may_decide=review.status == Review.Status.OPEN and is_for(review, actor),
+            back_to=steps_to_change(review) if review.status == Review.Status.OPEN else (),
         )
         for review in reviews
     ]

@@ -79,7 +79,9 @@ def event_json(event: Event) -> JSONObject:
     }
 
 
-def review_json(review: Review, content: Any, *, may_decide: bool) -> JSONObject:
+def review_json(
+    review: Review, content: Any, *, may_decide: bool, back_to: Sequence[tuple[str, str]] = ()
+) -> JSONObject:
     """`run`, `step_run`, `workflow` must be loaded; `content` is the value under review, whole."""
     return {
         "id": str(review.pk),
@@ -101,6 +103,8 @@ def review_json(review: Review, content: Any, *, may_decide: bool) -> JSONObject
         "decisions": [
             {"decision": button["decision"], "label": button["label"]} for button in review.buttons
         ],
+        "may_go_back_to": [{"node_id": key, "name": label} for key, label in back_to],
+        "back_to": review.back_to or None,
         "form": review.fields,
         "due_at": stamp(review.due_at),
         "default_decision": review.default_decision or None,
@@ -277,6 +281,10 @@ class ReviewOut(Schema):
     assignees: list[str]
     quorum: int
     decisions: list[Decision]
+    may_go_back_to: list[dict[str, str]] = Field(
+        ..., description="`{node_id, name}` of the steps that the decision `changes` may name in `to_step`."
+    )
+    back_to: str | None = Field(..., description="Id of the step to which the work was sent back.")
     form: list[dict[str, Any]]
     due_at: str | None
     default_decision: str | None

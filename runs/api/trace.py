@@ -13,6 +13,7 @@ from django.db.models import Count, Exists, OuterRef
 
 from runs.engine.items import ItemStatus
 from runs.models import Attempt, Blob, Item, Run, StepRun
+from runs.services.loaded_run import variables_of
 from runs.services.prepared import Prepared, prepared_all
 from runs.services.values import BLOB, is_blob
 from workflows.api.base import money, stamp
@@ -73,15 +74,19 @@ def contexts_of(runs: Sequence[Run], versions: Mapping[uuid.UUID, Prepared]) -> 
         StepRun.objects.filter(run__in=[run.pk for run in runs])
         .exclude(variables={})
         .exclude(Exists(later))
-        .order_by("variables_seq")
-        .values_list("run_id", "variables")
+        .values_list("run_id", "variables_seq", "variables")
     )
+    set_by_steps: dict[uuid.UUID, list[tuple[int, JSONObject]]] = defaultdict(list)
+    for run_id, seq, values in setters:
+        set_by_steps[run_id].append((seq, values))
     found: dict[uuid.UUID, JSONObject] = {}
     for run in runs:
-        variables = versions[run.pk].definition.context_variables()
-        found[run.pk] = {variable.name: variable.default for variable in variables} | (run.variables or {})
-    for run_id, values in setters:
-        found[run_id].update(values)
+        found[run.pk] = variables_of(
+            versions[run.pk].definition,
+            run.variables or {},
+            set_by_steps[run.pk],
+            run.debug.get("edits", ()),
+        )
     return found
 
 

@@ -141,14 +141,20 @@ class Rewind:
 
 
 def rewind(
-    graph: Graph, state: RunState, from_step: str | None, items_of: Mapping[str, frozenset[int]] | None = None
+    graph: Graph,
+    state: RunState,
+    from_step: str | None,
+    items_of: Mapping[str, frozenset[int]] | None = None,
+    *,
+    anew: frozenset[str] = frozenset(),
 ) -> Rewind:
     """New rounds for a retry: the failed steps and those that were cut short when the run's time was up; with
     `from_step` also that step and everything after it that has begun.
 
     Steps that have not begun need no new round: they are planned as ever. Old rounds stay as they were, and so do
     steps that lost a race. A container that failed opens again and keeps its finished items (D11). `items_of`: of these
-    containers only the items with these indexes.
+    containers only the items with these indexes. In the containers `anew` items begin from their first step, since
+    they got another value.
     """
     lost = {key for losers in graph.losers.values() for key in losers}
     again: set[str] = set()
@@ -171,7 +177,7 @@ def rewind(
                 rounds.append(_fresh(step))
             else:
                 only = (items_of or {}).get(step.key)
-                _reopen(graph, state, step, lost, rounds, reopened, items, only=only)
+                _reopen(graph, state, step, lost, rounds, reopened, items, only=only, anew=step.key in anew)
     return Rewind(tuple(rounds), tuple(reopened), tuple(items), tuple(superseded))
 
 
@@ -185,6 +191,7 @@ def _reopen(
     items: list[ItemPlace],
     *,
     only: frozenset[int] | None = None,
+    anew: bool = False,
 ) -> None:
     """Open a container again: its items that did not complete (`only` these) begin again where they stopped."""
     found = state.items(container.place)
@@ -205,6 +212,9 @@ def _reopen(
             continue
         place = found.item_place(item.index)
         items.append(place)
+        if anew:
+            rounds.extend(_all_within(graph, state, container.key, place.scope))
+            continue
         for key in graph.body(container.key):
             step = state.get(key, place.scope)
             if step is None or not _was_cut_short(step, lost):
@@ -213,6 +223,84 @@ def _reopen(
                 rounds.append(_fresh(step))
             else:
                 _reopen(graph, state, step, lost, rounds, reopened, items)
+
+
+def rewind_to(graph: Graph, state: RunState, place: Place, *, itself: bool = True) -> Rewind:
+    """New rounds of a step and of everything after it in its scope that has begun; without `itself` only of the latter.
+
+    A container among them begins with new items. A join after them waits until they are decided again.
+    """
+    again = graph.definition.descendants(place.key) | ({place.key} if itself else set())
+    rounds: list[StepState] = []
+    for key in sorted(again, key=lambda key: graph.order.get(key, 0)):
+        step = state.get(key, place.scope)
+        if step is None:
+            continue
+        if step.status is not StepStatus.PENDING:
+            rounds.append(_fresh(step))
+        if graph.body(key):
+            rounds.extend(_begun_within(state, step.place))
+    return Rewind(tuple(rounds))
+
+
+def rewind_items(
+    graph: Graph, state: RunState, container: Place, indexes: frozenset[int], *, anew: bool
+) -> Rewind:
+    """Items of an open container that begin again: those of these that are over. What completed in them is kept,
+    unless `anew`. Completed items begin again only `anew`."""
+    found = state.items(container)
+    assert found is not None
+    lost = {key for losers in graph.losers.values() for key in losers}
+    rounds: list[StepState] = []
+    items: list[ItemPlace] = []
+    for item in found.items:
+        if item.index not in indexes or not item.status.is_terminal:
+            continue
+        if item.status is ItemStatus.COMPLETED and not anew:
+            continue
+        place = found.item_place(item.index)
+        items.append(place)
+        if anew:
+            rounds.extend(_all_within(graph, state, container.key, place.scope))
+            continue
+        for key in graph.body(container.key):
+            step = state.get(key, place.scope)
+            if step is not None and _was_cut_short(step, lost):
+                rounds.append(_fresh(step))
+                rounds.extend(_begun_within(state, step.place) if graph.body(key) else ())
+    return Rewind(tuple(rounds), items=tuple(items))
+
+
+def stop_items(
+    graph: Graph, state: RunState, container: Place, only: frozenset[int] | None
+) -> tuple[Command, ...]:
+    """End the unfinished items of an open container (`only` these) with everything that they have begun: finished ones
+    stay, and the container is closed by its own rules in the plan that follows."""
+    items = state.items(container)
+    pass_ = _Pass(graph, state, starts_allowed=False)
+    commands: list[Command] = []
+    for item in items.unfinished() if items is not None else ():
+        if only is None or item.index in only:
+            commands.extend(pass_._cancel_item(ItemPlace(container, item.index)))
+    return tuple(commands)
+
+
+def _all_within(graph: Graph, state: RunState, container: str, scope: str) -> list[StepState]:
+    """Fresh rounds of everything that has begun in one item, at any depth."""
+    rounds: list[StepState] = []
+    for key in graph.body(container):
+        step = state.get(key, scope)
+        if step is None:
+            continue
+        if step.status is not StepStatus.PENDING:
+            rounds.append(_fresh(step))
+        if graph.body(key):
+            rounds.extend(_begun_within(state, step.place))
+    return rounds
+
+
+def _begun_within(state: RunState, container: Place) -> list[StepState]:
+    return [_fresh(step) for step in state.steps_within(container) if step.status is not StepStatus.PENDING]
 
 
 def _was_cut_short(step: StepState, lost: set[str]) -> bool:
@@ -236,7 +324,8 @@ class Interrupted:
 def interrupted(state: RunState, crash_limit: int) -> tuple[Interrupted, ...]:
     """What becomes of steps that were running when their driver was lost: made again under the same number.
 
-    The crash is counted on the step, not as a try; after `crash_limit` crashes the step is the suspect.
+    The crash is counted on the step, not as a try. After two the shell makes it alone in a child process, whose end
+    blames it; `crash_limit` is for what takes its worker along all the same.
     """
     after: list[Interrupted] = []
     for step in sorted(state.running(), key=lambda s: s.place):

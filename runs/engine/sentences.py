@@ -19,13 +19,14 @@ def waiting_for(
     who: dict[str, str],
     tries: dict[str, int],
     paused_by: str = "",
+    stopped: tuple[str, str, str] | None = None,
     doubts: Collection[Place] = (),
     over_budget: tuple[str, str] | None = None,
 ) -> list[JSONObject]:
     """The list that `Run.waiting_for` keeps: `{kind, step, step_key, who, until, sentence}`, times ISO in UTC.
 
     `who` says for a step's key who may decide its gate, `tries` how many tries its policy allows. `doubts` are places
-    that ask whether they send again; `over_budget` says (who may allow more, what is spent) of a run held by its budget.
+    that ask whether they send again; `stopped` is (key, label, sentence) of a run that stopped at a breakpoint; `over_budget` says (who may allow more, what is spent) of a run held by its budget.
     """
     found: list[JSONObject] = []
     if over_budget is not None:
@@ -33,6 +34,9 @@ def waiting_for(
         found.append(
             _fact("budget", None, None, name, f"Waiting for {name} to allow more: {spent} are spent.")
         )
+    elif state.intent is Intent.PAUSE and stopped is not None:
+        key, label, sentence = stopped
+        found.append({**_fact("breakpoint", None, label, "", sentence), "step_key": key})
     elif state.intent is Intent.PAUSE:
         by = f" by {paused_by}" if paused_by else ""
         found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))

@@ -29,7 +29,9 @@ from runs.engine.sentences import waiting_for
 from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
 from runs.models import Mail, StepRun
+from runs.services import debug
 from runs.services.apply_children import ChildrenApplier
+from runs.services.apply_edits import EditsApplier
 from runs.services.apply_gates import GatesApplier, closes_gate
 from runs.services.apply_items import ItemsApplier
 from runs.services.child_runs import cancel_children, tell_parent
@@ -48,7 +50,7 @@ from workflows.expressions.language import compile_expression, evaluate_bool
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
-from workflows.lib.limits import CRASHES_PER_STEP, STEP_ROUNDS
+from workflows.lib.limits import CRASHES_PER_STEP, INTERRUPTIONS_PER_STEP
 from workflows.steps.base import (
     Completed,
     EndRun,
@@ -75,6 +77,7 @@ class Applier:
         self.items = ItemsApplier(self)
         self.gates = GatesApplier(self)
         self.children = ChildrenApplier(self)
+        self.edits = EditsApplier(self)
 
     # --- results ---------------------------------------------------------------------------------
 
@@ -105,6 +108,8 @@ class Applier:
                 self._close_attempt(task, status, result.ended_at, usage, why, counted=not asks)
                 return
         assert error is not None
+        if error.code == "crashed":
+            usage = {**usage, "crashes": CRASHES_PER_STEP.value}
         self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
         self.failed_try(step, error, usage, result.ended_at)
 
@@ -461,8 +466,16 @@ class Applier:
                     stop.extend(self._retry(letter))
                 case MailKind.CHILD:
                     self.children.ended(letter)
+                case MailKind.DEBUG:
+                    debug.obey(self.loaded, self.t, letter)
+                case MailKind.EDIT:
+                    self.edits.edit(letter)
+                case MailKind.ITEMS:
+                    self.edits.items(letter)
                 case MailKind.RESUME:
-                    pass
+                    if version := letter.payload.get("version"):
+                        by = letter.actor_label
+                        self.event(EventType.EDITED, None, {"what": "version", "by": by, "version": version})
                 case kind:
                     assert_never(kind)
         return tuple(stop)
@@ -472,31 +485,26 @@ class Applier:
         stop: list[Place] = []
         some: JSONObject = letter.payload.get("items") or {}
         chosen = {key: frozenset(indexes) for key, indexes in some.items()}
-        back = rewind(self.graph, self.state, letter.payload.get("from_step"), chosen)
+        given: JSONObject = letter.payload.get("values") or {}
+        back = rewind(self.graph, self.state, letter.payload.get("from_step"), chosen, anew=frozenset(given))
         if model := letter.payload.get("model"):
             self.run.model_override = model
             self.t.run["model_override"] = model
         for container in back.reopened:
             self.items.reopen(container, some=not container.scope and container.key in chosen)
         for item in back.items:
-            self.items.set_back(item)
-        rounds = [fresh for fresh in back.rounds if fresh.round <= STEP_ROUNDS.value]
-        for fresh in rounds:
-            before = self.state.get(*fresh.place)
-            assert before is not None
-            if before.status is StepStatus.RUNNING:
-                stop.append(before.place)
-            if not before.status.is_terminal:
-                self._cancel_row(before)
-            self.loaded.forget_output(fresh.place)
-            self.loaded.skipped.pop(fresh.place, None)
-            definition = self.loaded.prepared.step(fresh.key)
-            row = new_id()
-            self.t.put(self.state, fresh.but(row=row))
-            self.t.step_inserts.append(self.new_row(definition, row, fresh, StepStatus.PENDING))
+            self.items.set_back(item, given.get(item.container.key, {}).get(str(item.index)))
+        stop += [
+            step.place
+            for fresh in back.rounds
+            if (step := self.state.get(*fresh.place)) is not None and step.status is StepStatus.RUNNING
+        ]
+        rounds = self.edits.rewind(back)
+        if (value := letter.payload.get("input")) is not None:
+            for fresh in rounds:
+                if fresh.key == letter.payload.get("input_of") and not fresh.scope:
+                    self.edits.give(fresh.place, value)
         again = [fresh for fresh in (*back.reopened, *rounds) if not fresh.scope]
-        if rounds:
-            self.loaded.reload_variables()
         self.t.writes.append(self.gates.reopen)
         self.event(
             EventType.RESUMED,
@@ -506,6 +514,7 @@ class Applier:
                 "by": letter.actor_label,
                 "steps": [self.loaded.prepared.step(fresh.key).label for fresh in again],
                 "model": letter.payload.get("model") or "",
+                **({"version": letter.payload["version"]} if letter.payload.get("version") else {}),
             },
         )
         return stop
@@ -523,7 +532,7 @@ class Applier:
             if entry.blamed:
                 info = ErrorInfo(
                     "crashed",
-                    CRASHES_PER_STEP.says(),
+                    INTERRUPTIONS_PER_STEP.says(),
                     fault=Fault.AUTHOR,
                     fix="Look at what the step does; retry the run when it is mended.",
                 )
@@ -677,9 +686,9 @@ class Applier:
             values = self.new_row(definition, row, cancelled, StepStatus.CANCELLED)
             self.t.step_inserts.append({**values, "completed_at": self.now})
             return
-        self._cancel_row(step)
+        self.cancel_row(step)
 
-    def _cancel_row(self, step: StepState) -> None:
+    def cancel_row(self, step: StepState) -> None:
         self.t.put(self.state, step.but(status=StepStatus.CANCELLED, wait=Wait.NONE, due_at=None))
         self.t.step_updates.append(
             (
@@ -790,7 +799,8 @@ class Applier:
             self.state,
             who=self.loaded.who,
             tries=self.loaded.tries,
-            paused_by=self.run.intent_by,
+            paused_by=self.t.run.get("intent_by", self.run.intent_by),
+            stopped=debug.stopped_at(self.loaded, self.t),
             doubts=self.loaded.doubts,
             over_budget=self.loaded.over_budget,
         )

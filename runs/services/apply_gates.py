@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from runs.engine.commands import DecideByDefault
+from runs.engine.planner import rewind_to
+from runs.engine.scopes import Place
 from runs.engine.state import StepState
 from runs.engine.statuses import EventType, StepStatus, Wait
 from runs.models import Delivery, EarlyDecision, Mail, Review
@@ -127,6 +129,14 @@ class GatesApplier:
 
         self.t.writes.append(answer)
 
+    def _send_back(self, step: StepState, review: Review) -> None:
+        self._tell(step, review)
+        self.t.step_updates.append(
+            (step.row, {"notes": f"Changes asked for · {review.decided_by_label}"[:255]})
+        )
+        place = Place(review.back_to, step.scope)
+        self.applier.edits.rewind(rewind_to(self.graph, self.state, place), review.comment, of=place)
+
     def _budget_decided(self, review: Review) -> None:
         """A person allows the stated sum on top of everything spent by now, or ends the run with that reason."""
         self._tell(None, review)
@@ -154,11 +164,16 @@ class GatesApplier:
                 "by": review.decided_by_label,
                 "comment": review.comment,
                 "edited": review.edited is not None,
+                **({"backTo": review.back_to} if review.back_to else {}),
             },
         )
 
     def _decided(self, step: StepState, review: Review) -> None:
-        """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere."""
+        """A gate was decided: complete its step on the decision's port, or fail it where that port leads nowhere; where
+        changes were asked for, begin the step that shall make them anew, and everything behind it."""
+        if review.back_to:
+            self._send_back(step, review)
+            return
         button = next((b for b in review.buttons if b["decision"] == review.decision), None)
         port = button["port"] if button is not None else self.graph.main_port(step.key)
         shown = review.edited if review.edited is not None else review.content

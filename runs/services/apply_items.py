@@ -232,17 +232,17 @@ class ItemsApplier:
         try:
             item = type_.next_item(context, index) if index < ITEMS_PER_STEP.value else None
         except StepwellError as error:
-            self._stop_asking(container, items)
+            self.stop_asking(container, items)
             self.applier.fail(container, error_info(error))
             return
         if item is None:
-            self._stop_asking(container, items)
+            self.stop_asking(container, items)
             if said := type_.why_no_more(context, index):
                 self.t.step_updates.append((container.row, {"notes": said[:255]}))
             return
         self.t.put_item(self.state, place, self._insert(container, index, item))
 
-    def _stop_asking(self, container: StepState, items: Items) -> None:
+    def stop_asking(self, container: StepState, items: Items) -> None:
         opened = self.loaded.opened[container.place].closed()
         before = self.loaded.opened[container.place]
         self.loaded.opened[container.place] = opened
@@ -371,13 +371,23 @@ class ItemsApplier:
         old = before.row
         self.t.writes.append(lambda: _moves_items(old, row))
 
-    def set_back(self, place: ItemPlace) -> None:
-        """An item that did not complete begins again."""
+    def set_back(self, place: ItemPlace, given: JSONObject | None = None) -> None:
+        """An item begins again; `given` is `{value}` where a person gave it another one."""
         item = self._state_of(place)
         self.t.put_item(self.state, place.container, item.but(status=ItemStatus.PENDING))
-        self.t.item_updates.append(
-            (item.row, {"status": ItemStatus.PENDING, "error": None, "completed_at": None})
-        )
+        values: dict[str, Any] = {
+            "status": ItemStatus.PENDING,
+            "error": None,
+            "result": None,
+            "reused": False,
+            "completed_at": None,
+        }
+        if given is not None:
+            values["value"] = given["value"]
+            # The row is not written yet when the item's first steps begin.
+            self.loaded.keep_value(place, given["value"])
+            self.t.remember(lambda: self.loaded.forget_item(place))
+        self.t.item_updates.append((item.row, values))
 
 
 def _moves_items(old: Any, new: Any) -> None:

@@ -6,17 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from runs import progress
 from runs import queue as doorbell
-from runs.engine.statuses import Intent, MailKind, RunStatus
-from runs.models import Mail, Review, Run
+from runs.engine.statuses import Intent, MailKind, RunStatus, StepStatus
+from runs.models import Mail, Review, Run, StepRun
 from runs.services.child_runs import descendants
 from runs.services.prepared import prepared
+from workflows.definition.graph import StepDef
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, Problem
-from workflows.lib.jsontypes import JSONObject
+from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.models import BadModel, parse_model
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
@@ -74,11 +75,14 @@ def retry_run(
     from_step: str | None = None,
     model: str | None = None,
     items: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, Mapping[int, JSONValue]] | None = None,
+    input_data: JSONObject | None = None,
 ) -> Run:
     """Go on after a failure, keeping everything completed; `from_step` also runs that step and what follows again.
 
     `items` names the items (indexes from 0) of failed containers, by their keys, that alone are done again.
-    `model` is `provider:model` for the rest of this run only. Of many callers one revives the run, the others get it
+    `values` gives such items another value, by key and index: they begin anew with it. `input_data` is what the step
+    `from_step` (left out: the one that failed) gets in place of what arrives. `model` is `provider:model` for the rest of this run only. Of many callers one revives the run, the others get it
     as it is. Raises Conflict for a run that is completed or cancelled, Invalid for an unknown step or model.
     """
     actor.require(Permission.CONTROL_RUNS)
@@ -86,6 +90,13 @@ def retry_run(
     payload: JSONObject = {"from_step": from_step, "model": model}
     if items:
         payload["items"] = {key: list(indexes) for key, indexes in items.items()}
+    if values:
+        payload["values"] = {
+            key: {str(index): {"value": value} for index, value in given.items()}
+            for key, given in values.items()
+        }
+    if input_data is not None:
+        payload |= {"input": input_data, "input_of": from_step or _the_failed_step(run)}
     with transaction.atomic():
         changed = Run.objects.filter(pk=run.pk, status=RunStatus.FAILED, event_seq=run.event_seq).update(
             status=RunStatus.PENDING,
@@ -105,8 +116,16 @@ def retry_run(
     if run.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
         raise Conflict(f"{run} cannot be retried: {_state_in_words(run)}. Run the workflow again instead.")
     if run.status == RunStatus.FAILED:
-        return retry_run(run=run, actor=actor, from_step=from_step, model=model, items=items)
-    if from_step is not None or model is not None:
+        return retry_run(
+            run=run,
+            actor=actor,
+            from_step=from_step,
+            model=model,
+            items=items,
+            values=values,
+            input_data=input_data,
+        )
+    if from_step is not None or model is not None or input_data is not None:
         _mail_to_open_run(run, actor, payload)
     return run
 
@@ -124,7 +143,13 @@ def _check_retry(run: Run, from_step: str | None, model: str | None) -> None:
     problems: list[Problem] = []
     if from_step is not None:
         known = prepared(run.version_id, run.version.content_hash).graph.order
-        if from_step not in known:
+        step = _step_of(run, from_step)
+        if step is not None and step.parent is not None:
+            message = (
+                f"“{step.label}” stands inside of a container. Name the container, or some of its items."
+            )
+            problems.append(Problem("inside_container", message, field="from_step"))
+        elif from_step not in known:
             message = f"The version of this run has no step “{from_step}” that can be run again."
             problems.append(
                 Problem("unknown_step", message, field="from_step", fix="Name the key of one of its steps.")
@@ -136,6 +161,24 @@ def _check_retry(run: Run, from_step: str | None, model: str | None) -> None:
             problems.append(Problem("bad_model", error.message, field="model"))
     if problems:
         raise Invalid(problems[0].message, problems=tuple(problems))
+
+
+def _step_of(run: Run, key: str) -> StepDef | None:
+    return prepared(run.version_id, run.version.content_hash).graph.definition.by_key.get(key)
+
+
+def _the_failed_step(run: Run) -> str:
+    """The step whose failure holds the run; Invalid where that is not one step of the top level."""
+    failed = StepRun.objects.filter(run=run, tenant_id=run.tenant_id, scope="", status=StepStatus.FAILED)
+    later = StepRun.objects.filter(
+        run=run, scope="", step_key=OuterRef("step_key"), round__gt=OuterRef("round")
+    )
+    keys = list(failed.filter(port=None).exclude(Exists(later)).values_list("step_key", flat=True))
+    if len(keys) != 1:
+        message = "Say for which step the input is."
+        problem = Problem("required", message, field="from_step", fix="Name the step in from_step.")
+        raise Invalid(message, problems=(problem,))
+    return keys[0]
 
 
 def _cancel_failed(run: Run, actor: Actor) -> Run:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Max
 
 from runs import progress
 from runs import queue as doorbell
@@ -15,12 +15,14 @@ from runs.services.values import BadValue, checked_output
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
 from workflows.lib.jsontypes import JSONObject
+from workflows.lib.limits import STEP_ROUNDS
 from workflows.services.events import tell
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
 APPROVE = "approve"
+CHANGES = "changes"
 
 
 def decide_review(
@@ -32,8 +34,13 @@ def decide_review(
     edited_text: str | None = None,
     output: JSONObject | None = None,
     fields: JSONObject | None = None,
+    to_step: str | None = None,
 ) -> Review:
     """Decide a gate. `edited_text` replaces the main text, `output` the whole value; the original is kept.
+
+    The decision `changes` sends the work back: `to_step` (one of `steps_to_change`; left out: the one right before the
+    gate) and what follows it begin a new round, and the comment goes to that step (`{{run.feedback}}`). It decides at
+    once, whatever the quorum.
 
     Raises NotAllowed (not eligible), Conflict (decided already: who and when; run over), Invalid (unknown decision,
     missing field, not editable).
@@ -45,7 +52,8 @@ def decide_review(
     )
     if reason is not None:
         raise NotAllowed(reason)
-    edited = _checked(review, decision, edited_text, output, fields)
+    back_to = _back_to(review, decision, comment, to_step)
+    edited = _checked(review, decision, edited_text, output, fields, sends_back=bool(back_to))
     if review.quorum > 1 and decision == APPROVE and not _last_vote(review, actor, decision, comment):
         return review
     decided = {
@@ -54,6 +62,7 @@ def decide_review(
         "comment": comment,
         "edited": edited,
         "field_values": fields or {},
+        "back_to": back_to,
         "decided_by": actor.user,
         "decided_by_label": actor.label[:200],
         "decided_at": utc_now(),
@@ -89,6 +98,7 @@ def decide_review(
                     "decision": decision,
                     "comment": comment,
                     "edited": edited is not None,
+                    **({"back_to": back_to} if back_to else {}),
                     **({"allowed_usd": review.content["more"]} if goes_on else {}),
                 },
             )
@@ -124,6 +134,7 @@ def decide_early(
     output: JSONObject | None = None,
     fields: JSONObject | None = None,
     scope: str = "",
+    to_step: str | None = None,
 ) -> Review | EarlyDecision:
     """Decide a gate that may not have opened yet; where it has, the gate itself is decided.
 
@@ -143,7 +154,10 @@ def decide_early(
             edited_text=edited_text,
             output=output,
             fields=fields,
+            to_step=to_step,
         )
+    if to_step is not None:
+        raise Conflict("The review has not opened yet, so there is nothing to be changed so far.")
     # Ahead of time only a step that is sure to ask can be decided.
     definition = prepared(run.version_id, run.version.content_hash).definition
     if step_key not in definition.by_key or definition.step(step_key).type != "review":
@@ -193,17 +207,66 @@ def decide_early(
     return early
 
 
+def steps_to_change(review: Review) -> list[tuple[str, str]]:
+    """(key, label) of the steps that a reviewer may ask to do their work again, the nearest first.
+
+    The gate's ancestors in its own scope; none for questions that no review step asks.
+    """
+    if review.kind != Review.Kind.GATE or review.step_run is None:
+        return []
+    run = review.run
+    graph = prepared(run.version_id, run.version.content_hash).graph
+    if review.step_run.step_key not in graph.order:
+        return []
+    before = graph.definition.ancestors(review.step_run.step_key)
+    ordered = sorted(before, key=lambda key: graph.order[key], reverse=True)
+    return [(key, graph.step(key).label) for key in ordered if graph.step(key).type != "start"]
+
+
+def _back_to(review: Review, decision: str, comment: str, to_step: str | None) -> str:
+    """The step to which the decision sends the work back; empty for every other decision. Raises Invalid, Conflict."""
+    own = {button["decision"] for button in review.buttons}
+    if decision != CHANGES or (decision in own and to_step is None):
+        if to_step is not None:
+            message = "Only a request for changes goes back to a step."
+            problem = Problem("bad_value", message, field="to_step", fix=f"Decide “{CHANGES}”.")
+            raise Invalid(message, problems=(problem,))
+        return ""
+    choices = dict(steps_to_change(review))
+    problems: list[Problem] = []
+    if not choices:
+        message = "Nothing comes before this review that could be done again."
+        raise Invalid(message, problems=(Problem("unknown_decision", message, field="decision"),))
+    if to_step is None:
+        to_step = next(iter(choices))
+    elif to_step not in choices:
+        names = ", ".join(choices)
+        message = f"“{to_step}” does not come before this review. One of these does: {names}."
+        problems.append(Problem("unknown_step", message, field="to_step", fix=f"Name one of {names}."))
+    if not comment.strip():
+        message = "Say what is to be changed."
+        problems.append(Problem("required", message, field="comment", fix="Write it as the comment."))
+    if problems:
+        raise Invalid(problems[0].message, problems=tuple(problems))
+    newest = StepRun.objects.filter(run=review.run, tenant_id=review.tenant_id).aggregate(top=Max("round"))
+    if (newest["top"] or 0) >= STEP_ROUNDS.value:
+        raise Conflict(STEP_ROUNDS.says())
+    return to_step
+
+
 def _checked(
     review: Review,
     decision: str,
     edited_text: str | None,
     output: JSONObject | None,
     fields: JSONObject | None,
+    *,
+    sends_back: bool = False,
 ) -> JSONObject | None:
     """The edited value, None when nothing was changed. Raises Invalid with every problem."""
     problems: list[Problem] = []
     known = [button["decision"] for button in review.buttons]
-    if decision not in known:
+    if decision not in known and not sends_back:
         message = f"“{decision}” is no decision of this review. It takes: {', '.join(known)}."
         problems.append(
             Problem("unknown_decision", message, field="decision", fix=f"Send one of {', '.join(known)}.")

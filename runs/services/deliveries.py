@@ -22,7 +22,9 @@ from runs.services.values import error_info, error_json
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Fault
 from workflows.lib.jsontypes import JSONObject
+from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 from workflows.lib.signing import webhook_signature
+from workflows.services.connections import connection_named, send_with
 from workflows.steps.base import Act, DeliveryStatus, Effect, Email, NoEffect, OnUnknown, Receipt, StepError
 
 if TYPE_CHECKING:
@@ -82,6 +84,12 @@ class Ledger:
             return {"message_id": message_id, "accepted_at": utc_now().isoformat()}
 
         return await self.deliver(effect, act)
+
+    async def call_with(self, request: OutboundRequest, connection: str) -> OutboundResponse:
+        """One guarded call with the key of the tenant's connection of this name. Raises StepError."""
+        tenant_id = self._work.tenant_id
+        assert tenant_id is not None
+        return await send_with(await _in_thread(lambda: connection_named(tenant_id, connection)), request)
 
     def sign(self, message_id: str, at: int, body: bytes) -> str:
         """The signature header of a webhook by the tenant's key."""

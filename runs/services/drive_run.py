@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -35,18 +35,19 @@ from runs.engine.planner import interrupted, plan, resting
 from runs.engine.scopes import Place
 from runs.engine.statuses import EventType, Intent, RunStatus
 from runs.models import Mail, Run
-from runs.services import budget, rows
+from runs.services import budget, debug, rows
 from runs.services.apply_commands import Applier
 from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start, take_pinned
+from runs.services.isolated import SUSPECT_AFTER, start_isolated
 from runs.services.loaded_run import LoadedRun
 from runs.services.taking_turns import Absence, Turn
 from runs.services.transition import Transition
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.jsontypes import JSONObject
-from workflows.lib.limits import CRASHES_PER_STEP
+from workflows.lib.limits import INTERRUPTIONS_PER_STEP
 from workflows.steps.base import ExecutionKind, RunFacts
 
 log = logging.getLogger(__name__)
@@ -338,7 +339,7 @@ class Driver:
         apply = Applier(self.loaded, t, now)
         self._begin(t, now)
         if self.recovering:
-            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value))
+            apply.interruptions(interrupted(self.state, INTERRUPTIONS_PER_STEP.value))
         mail_known = self.mail_known
         # A new intent counts as mail without a letter: what was held back while paused has to be looked at again.
         mailed = mail_known > self.mail_seen
@@ -352,6 +353,7 @@ class Driver:
         commands = plan(self.loaded.graph, self.state, now, look)
         if budget.hold(self.loaded, t, commands, now):
             commands = plan(self.loaded.graph, self.state, now, None)
+        commands = debug.hold(self.loaded, t, commands, now, may_start=not self._must_yield())
         apply.commands(commands)
         opened = self._open(apply, commands)
         apply.totals()
@@ -394,7 +396,7 @@ class Driver:
             t.remember(lambda: setattr(self.state, "deadline", before))
 
     def _was_held_by_person(self) -> bool:
-        held = any(entry.get("kind") in ("pause", "budget") for entry in self.run.waiting_for)
+        held = any(entry.get("kind") in ("pause", "budget", "breakpoint") for entry in self.run.waiting_for)
         return held and self.state.status is RunStatus.PAUSED
 
     def _open(self, apply: Applier, commands: tuple[Command, ...]) -> list[tuple[Task, Work]]:
@@ -413,6 +415,9 @@ class Driver:
                 self.held_back.add(command.place)
                 continue
             task = apply.start(command)
+            if self._is_suspect(task):
+                # Not done at once: its process takes its time.
+                task.kind = ExecutionKind.ASYNC if task.kind is ExecutionKind.ASYNC else ExecutionKind.CPU
             opened.append((task, self._work_for(task)))
         if opened and self.state.status is not RunStatus.RUNNING:
             apply.t.run["status"] = RunStatus.RUNNING
@@ -424,6 +429,10 @@ class Driver:
         type_ = self.loaded.prepared.type_of(step)
         inputs = self.loaded.inputs.get(task.place, ())
         scope, previous = self.loaded.scope_for(task.place, self.loaded.prepared.needs(key), inputs)
+        arrived = self.loaded.arrived(task.place, inputs)
+        if task.place in self.loaded.given:
+            previous, arrived = self.loaded.in_place_of(task.place, arrived)
+            scope = replace(scope, previous=previous)
         settings = self.loaded.prepared.definition.settings
         return Work(
             task=task,
@@ -431,7 +440,7 @@ class Driver:
             type=type_,
             scope=scope,
             previous=previous,
-            arrived=self.loaded.arrived(task.place, inputs),
+            arrived=arrived,
             facts=RunFacts(
                 id=str(self.run_id),
                 started_at=self.run.started_at or task.started_at,
@@ -446,7 +455,14 @@ class Driver:
             tenant_id=self.run.tenant_id,
             library=self.loaded.prepared.library,
             pinned_port=self.loaded.graph.main_port(key),
+            suspect=self._is_suspect(task),
+            asked=self.loaded.asked_of(task.place, step) if self.loaded.feedback else ("", ""),
         )
+
+    def _is_suspect(self, task: Task) -> bool:
+        """Whether this try has stopped two workers: it may be what kills them, so it is made alone."""
+        step = self.state.get(*task.place)
+        return step is not None and step.crashes >= SUSPECT_AFTER
 
     def _do(self, works: list[Work]) -> list[Result]:
         """Do what was started; the results of what is done at once."""
@@ -454,6 +470,8 @@ class Driver:
         for work in works:
             if work.task.pinned:
                 results.append(take_pinned(work))
+            elif work.suspect:
+                start_isolated(work, self.inbox.put)
             elif work.task.kind is ExecutionKind.INLINE:
                 results.append(run_inline(work))
             else:
@@ -564,7 +582,7 @@ class Driver:
         while True:
             t = Transition()
             apply = Applier(self.loaded, t, utc_now())
-            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
+            apply.interruptions(interrupted(self.state, INTERRUPTIONS_PER_STEP.value + 1_000), counted=False)
             try:
                 if not t.is_empty:
                     with Turn():
@@ -616,7 +634,7 @@ class Driver:
                 pause = min(pause * 2, 2.0)
                 if self._was_committed(t, expected):
                     break
-        self.event_seq = expected
+        self.event_seq = self.run.event_seq = expected
         for name, value in t.run.items():
             setattr(self.run, name, value)
         if "status" in t.run:
@@ -738,6 +756,8 @@ class Driver:
             reason = "person" if rest.paused_by_person else "review"
             if self.loaded.over_budget is not None:
                 reason = "budget"
+            elif rest.paused_by_person and self.run.intent_by in debug.REASONS:
+                reason = "breakpoint"
             t.event(
                 EventType.PAUSED,
                 now,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
+
+from django.db.models import Q
 
 from runs.engine.graph import Graph
 from runs.engine.items import Items, ItemState, ItemStatus
@@ -20,10 +22,11 @@ from runs.services.eligibility import reviewers_in_words
 from runs.services.fetch import run_with_tenant, step_rows
 from runs.services.opened import Opened
 from runs.services.prepared import Prepared, prepared
+from runs.services.transition import Transition
 from runs.services.values import whole
 from workflows.definition.declared import declared_inputs
-from workflows.definition.graph import EdgeDef, StepDef
-from workflows.expressions.names import MISSING, Scope
+from workflows.definition.graph import Definition, EdgeDef, StepDef
+from workflows.expressions.names import MISSING, Scope, as_text
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
 _SKIPPED = {
@@ -56,6 +59,9 @@ class LoadedRun:
         self.input_tokens = run.input_tokens
         self.output_tokens = run.output_tokens
         self.opened: dict[Place, Opened] = {}
+        # What people gave steps in place of what arrives, and what reviewers asked to be changed.
+        self.given: dict[Place, JSONObject] = {}
+        self.feedback: dict[Place, str] = {}
         self._outputs: dict[Place, JSONObject] = {}
         self._values: dict[ItemPlace, JSONValue] = {}
         self._last: dict[Place, tuple[int, JSONObject | None]] = {}
@@ -72,6 +78,7 @@ class LoadedRun:
                 setters.append((row["variables_seq"], row["id"], row["variables"]))
         loaded._load_items()
         loaded._set_variables(setters)
+        loaded._load_words()
         if any(step.wait is Wait.REVIEW for step in loaded.state.waiting()):
             open_gates = Review.objects.filter(
                 run_id=run_id, step_run__isnull=False, status__in=[Review.Status.OPEN, Review.Status.HELD]
@@ -86,6 +93,9 @@ class LoadedRun:
         return loaded
 
     def _take(self, row: dict[str, Any]) -> None:
+        if row["step_key"] not in self.graph.order and row["step_key"] not in self.graph.off:
+            # Of a version on which the run ran before: it did not complete there.
+            return
         step = StepState(
             key=row["step_key"],
             scope=row["scope"],
@@ -129,16 +139,14 @@ class LoadedRun:
                     Items.of(step.place, self.opened[step.place].rules, found.get(container, ()))
                 )
 
-    def _set_variables(self, setters: Iterable[tuple[int, UUID, JSONObject]]) -> None:
-        """Context variables: defaults, then what the start set, then what current step rows set, by event number."""
-        self.variables = {
-            variable.name: variable.default for variable in self.prepared.definition.context_variables()
-        }
-        self.variables.update(self.run.variables or {})
+    def _set_variables(
+        self, setters: Iterable[tuple[int, UUID, JSONObject]], debug: JSONObject | None = None
+    ) -> None:
+        """Context variables: defaults, what the start set, then what current step rows and people set, by event number."""
         current = {step.row for step in self.state}
-        for _, row, values in sorted(setters, key=itemgetter(0)):
-            if row in current:
-                self.variables.update(values)
+        set_by_steps = [(seq, values) for seq, row, values in setters if row in current]
+        edits = (self.run.debug if debug is None else debug).get("edits", ())
+        self.variables = variables_of(self.prepared.definition, self.run.variables or {}, set_by_steps, edits)
 
     def takes_pinned(self, step: StepDef) -> bool:
         """Whether the step gives its pinned output without being done: in test runs, but for the step that is tested."""
@@ -146,10 +154,59 @@ class LoadedRun:
             return False
         return not (self.run.kind == Run.Kind.STEP and self.run.from_step == step.key)
 
-    def reload_variables(self) -> None:
+    def _load_words(self) -> None:
+        """What people gave or asked for; only a person's doing makes such rows, so most runs ask nothing."""
+        if not self.run.debug and not any(step.round for step in self.state):
+            return
+        current = {step.row: step.place for step in self.state if step.row is not None}
+        rows = StepRun.objects.filter(Q(given__isnull=False) | ~Q(feedback=""), run_id=self.run.pk)
+        for row, given, feedback in rows.values_list("id", "given", "feedback"):
+            if row not in current:
+                continue
+            if given is not None:
+                self.given[current[row]] = given["value"]
+            if feedback:
+                self.feedback[current[row]] = feedback
+
+    def reload_variables(self, t: Transition) -> None:
         """Read the variables again after a rewind: old rounds no longer count."""
+        before = self.variables
         setters = StepRun.objects.filter(run_id=self.run.pk).exclude(variables={})
-        self._set_variables(setters.values_list("variables_seq", "id", "variables"))
+        self._set_variables(
+            setters.values_list("variables_seq", "id", "variables"), t.run.get("debug", self.run.debug)
+        )
+        t.remember(lambda: setattr(self, "variables", before))
+
+    def in_place_of(
+        self, place: Place, arrived: tuple[tuple[str, JSONObject], ...]
+    ) -> tuple[JSONObject, tuple[tuple[str, JSONObject], ...]]:
+        """What a person gave a step, as its `previous` and as what arrived: one value, or one for each label."""
+        given = self.given[place]
+        if len(arrived) < 2:
+            return given, tuple((label, given) for label, _ in arrived)
+        return given, tuple(
+            (label, value if isinstance(value := given.get(label, old), dict) else {"content": value})
+            for label, old in arrived
+        )
+
+    def asked_of(self, place: Place, step: StepDef) -> tuple[str, str]:
+        """(what to change, the answer before) for a model, where the step's texts do not name `run.feedback` themselves."""
+        feedback = self.feedback_for(place)
+        if not feedback or "run.feedback" in json.dumps(step.config):
+            return "", ""
+        now = self.state.get(*place)
+        before = StepRun.objects.filter(run_id=self.run.pk, step_key=place.key, scope=place.scope)
+        rows = before.filter(round__lt=now.round if now is not None else 0, output__isnull=False)
+        output = rows.order_by("-round").values_list("output", flat=True).first()
+        return feedback, as_text(whole(output, self.run.pk)) if output is not None else ""
+
+    def feedback_for(self, place: Place) -> str:
+        """What a reviewer asked to be changed: of this step, or of a container around it."""
+        if not self.feedback:
+            return ""
+        while place not in self.feedback and (item := item_of(place.scope)) is not None:
+            place = item.container
+        return self.feedback.get(place, "")
 
     # --- outputs ---------------------------------------------------------------------------------
 
@@ -276,6 +333,7 @@ class LoadedRun:
                 "number": run.number,
                 "started_at": (run.started_at or run.created_at).isoformat(),
                 "is_test": run.kind == Run.Kind.TEST,
+                "feedback": self.feedback_for(place),
             },
             trigger={"type": run.trigger_type, "data": run.trigger_data},
             skipped=skipped,
@@ -373,3 +431,23 @@ class LoadedRun:
 def _over_budget(run_id: UUID) -> tuple[str, str] | None:
     asked = Review.objects.filter(run_id=run_id, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
     return None if asked is None else (reviewers_in_words(asked.assignees), str(asked.content["sentence"]))
+
+
+def variables_of(
+    definition: Definition,
+    at_start: JSONObject,
+    by_steps: Iterable[tuple[int, JSONObject]],
+    edits: Iterable[JSONObject],
+) -> JSONObject:
+    """The context variables: defaults, then those of the start, then by number of event what steps set and people did.
+
+    `by_steps` are (event number, values) of current step rows, `edits` those of `Run.debug`.
+    """
+    found: JSONObject = {variable.name: variable.default for variable in definition.context_variables()}
+    found.update(at_start)
+    changes = [(edit["seq"], 0, {edit["name"]: edit["value"]}) for edit in edits]
+    # In one transition mail is obeyed before results.
+    changes += [(seq, 1, values) for seq, values in by_steps]
+    for _, _, values in sorted(changes, key=lambda change: change[:2]):
+        found.update(values)
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final, Literal
 from uuid import UUID
@@ -18,7 +19,7 @@ from runs.models import Event, IdempotencyKey, Run, RunCounter
 from runs.services.prepared import prepared
 from workflows.definition.inputs import check_context, check_input
 from workflows.lib.clock import utc_now
-from workflows.lib.errors import Conflict, Fault, Invalid, NotAllowed, StepwellError, TooLarge
+from workflows.lib.errors import Conflict, Fault, Invalid, NotAllowed, Problem, StepwellError, TooLarge
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.lib.limits import RUN_INPUT_BYTES, RUNS_PER_MINUTE
 from workflows.models import Workflow, WorkflowVersion
@@ -49,12 +50,14 @@ def start_run(
     idempotency_key: str = "",
     trigger_type: str = "manual",
     trigger_data: JSONValue = None,
+    breakpoints: Collection[str] = (),
     depth: int = 0,
 ) -> Run:
     """Start a run of a workflow and ring for a worker.
 
     `version` None: the latest published one, else the validated draft. `variables` set context variables.
-    `depth` is how many runs stand above one that an event has started. `yolo` overrides the workflow's setting; turning it on takes a role that may approve.
+    `yolo` overrides the workflow's setting; turning it on takes a role that may approve. `breakpoints` are keys of steps
+    before which it stops. `depth` is how many runs stand above one that an event has started.
     With `idempotency_key` the same body within 24 hours gives the same run.
     Raises NotAllowed, Conflict (archived), TooLarge, Invalid (`problems` name each field), TooManyRuns.
     """
@@ -64,7 +67,9 @@ def start_run(
     if workflow.status == Workflow.Status.ARCHIVED:
         raise Conflict(f"“{workflow.name}” is archived, so it takes no new runs. Unarchive it first.")
     data = input_data if input_data is not None else {}
-    body = {"input": data, "variables": variables, "version": version, "test": test, "yolo": yolo}
+    body: JSONObject = {"input": data, "variables": variables, "version": version, "test": test, "yolo": yolo}
+    if breakpoints:
+        body["breakpoints"] = list(breakpoints)
     body_text = _text_of(body)
     digest = hashlib.sha256(body_text.encode()).hexdigest()
     if idempotency_key and (earlier := _earlier(workflow, idempotency_key, digest)) is not None:
@@ -75,7 +80,13 @@ def start_run(
     strict = trigger_type in _SAID_BY_NAME
     checked = check_input(definition, data, strict=strict)
     context = check_context(definition, variables or {})
-    if problems := (*checked.problems, *context.problems):
+    known = prepared(frozen.pk, frozen.content_hash).graph.order
+    unknown = tuple(
+        Problem("unknown_step", f"There is no step “{key}” to stop before.", field="breakpoints")
+        for key in breakpoints
+        if key not in known
+    )
+    if problems := (*checked.problems, *context.problems, *unknown):
         raise Invalid(problems[0].message, code="invalid_input", problems=problems)
     check_rate(workflow)
     try:
@@ -93,6 +104,7 @@ def start_run(
                 trigger_type=trigger_type,
                 trigger_data=trigger_data,
                 steps_total=len(definition.children(None)),
+                breakpoints=breakpoints,
                 depth=depth,
             )
             if idempotency_key:
@@ -167,6 +179,7 @@ def create_run(
     trigger_type: str,
     trigger_data: JSONValue,
     steps_total: int,
+    breakpoints: Collection[str] = (),
     parent: Run | None = None,
     parent_step: UUID | None = None,
     depth: int = 0,
@@ -190,6 +203,7 @@ def create_run(
         steps_total=steps_total,
         parent=parent,
         parent_step_id=parent_step,
+        debug={"breakpoints": sorted(set(breakpoints))} if breakpoints else {},
         depth=parent.depth + 1 if parent is not None else depth,
         event_seq=1,
         wake_at=now,

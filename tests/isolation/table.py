@@ -24,6 +24,10 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
+from workflows.models import Connection
+from workflows.services.change_persona import save_persona
+from workflows.services.change_prompt import create_prompt
+from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
@@ -127,6 +131,25 @@ def a_provider_account(world: World) -> dict[str, Any]:
         name="Canary of Marlowe",
         key="sk-canary",
         base_url="http://127.0.0.1:9/v1",
+    )
+    return {"pk": made.pk}
+
+
+def a_prompt(world: World) -> dict[str, Any]:
+    return {"pk": create_prompt(actor=world.bob, name="Greeting", text="Write.").pk}
+
+
+def a_persona(world: World) -> dict[str, Any]:
+    return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
+
+
+def a_stored_key(world: World) -> dict[str, Any]:
+    made = save_connection(
+        actor=world.alice,
+        name=f"Canary of Marlowe {Connection.objects.count()}",
+        kind="bearer",
+        secret="sk-canary",
+        hosts=["127.0.0.1:9"],
     )
     return {"pk": made.pk}
 
@@ -268,6 +291,22 @@ ROUTES: dict[str, Route] = {
     "workflows:member_role": thing(a_member, POST=PEOPLE, sample={"role": "viewer"}),
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
+    "workflows:prompts": page(GET=VIEW),
+    "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
+    "workflows:prompt": thing(
+        a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
+    ),
+    "workflows:prompt_remove": thing(a_prompt, POST=EDIT),
+    "workflows:persona_new": page(
+        GET=EDIT, POST=EDIT, sample={"name": "Muse", "colour": "2", "text": "Sing."}
+    ),
+    "workflows:persona": thing(
+        a_persona, GET=VIEW, POST=EDIT, sample={"name": "Muse", "colour": "3", "text": "Sing more."}
+    ),
+    "workflows:persona_remove": thing(a_persona, POST=EDIT),
+    "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
+    "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
     "workflows:connection_new": page(
         GET=KEYS, POST=KEYS, sample={"provider": "openai", "name": "Ours", "key": "sk-1"}
@@ -278,6 +317,14 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
+    "workflows:stored_key_new": page(
+        {"name": "CRM", "kind": "bearer", "secret": "canary-1", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key": thing(
+        a_stored_key, {"kind": "bearer", "secret": "canary-2", "hosts": "x.org"}, GET=KEYS, POST=KEYS
+    ),
+    "workflows:stored_key_check": thing(a_stored_key, POST=KEYS),
+    "workflows:stored_key_delete": thing(a_stored_key, POST=KEYS),
     "workflows:api_keys": page(GET=KEYS, POST=KEYS, sample={"name": "CI", "role": "viewer"}),
     "workflows:api_key_revoke": thing(an_api_key, POST=KEYS),
     # --- workflows and the builder
@@ -285,6 +332,13 @@ ROUTES: dict[str, Route] = {
     "workflows:index": page(GET=VIEW),
     "workflows:create": page(POST=EDIT),
     "workflows:builder": thing(a_draft, GET=VIEW),
+    "workflows:canvas": thing(a_draft, GET=VIEW),
+    "workflows:canvas_world": thing(a_draft, GET=VIEW),
+    "workflows:canvas_panel": thing(a_draft, GET=VIEW),
+    "workflows:canvas_place": thing(a_draft, POST=EDIT, sample={"positions": '{"one": [11, 22]}'}),
+    "workflows:canvas_tidy": thing(a_draft, POST=EDIT),
+    "workflows:canvas_several": thing(a_draft, POST=EDIT, sample={"act": "off", "keys": '["one"]'}),
+    "workflows:canvas_reroute": thing(a_draft, POST=EDIT, sample={"target": "two"}),
     "workflows:add_step": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "place": "end"}),
     "workflows:add_path": thing(a_draft, POST=EDIT, sample={"source": "one", "target": "two"}),
     "workflows:change_path": thing(a_draft, POST=EDIT, sample={"remove": "1"}),
@@ -294,6 +348,10 @@ ROUTES: dict[str, Route] = {
     "workflows:redo": thing(a_draft, POST=EDIT),
     "workflows:here": thing(a_draft, POST=EDIT, sample={"tab": "one"}),
     "workflows:changes": thing(a_draft, GET=VIEW),
+    "workflows:selection": thing(a_draft, GET=EDIT, POST=EDIT, sample={"keys": "one", "act": "duplicate"}),
+    "workflows:find_steps": thing(a_draft, GET=VIEW),
+    "workflows:copy_steps": thing(a_draft, GET=VIEW),
+    "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -306,6 +364,11 @@ ROUTES: dict[str, Route] = {
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
+    "workflows:import": page(
+        {"document": "name: N\nnodes: [{id: a, type: merge, name: A}]", "sure": "1"}, GET=EDIT, POST=EDIT
+    ),
+    "workflows:export_all": page(GET=VIEW),
+    "workflows:export": thing(a_draft, GET=VIEW),
     "workflows:versions": thing(a_version, GET=VIEW),
     "workflows:version": thing(a_version, GET=VIEW),
     "workflows:version_restore": thing(a_version, POST=EDIT),
@@ -316,6 +379,7 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
     "runs:item": thing(an_item, GET=VIEW),
@@ -369,6 +433,14 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-executions/<id>/pause": thing(a_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/resume": thing(a_failed_run_of_the_api, POST=CONTROL),
     "/api/workflow-executions/<id>/retry": thing(a_failed_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/breakpoints": thing(a_run_of_the_api, {"steps": []}, PUT=CONTROL),
+    "/api/workflow-executions/<id>/step": thing(a_run_of_the_api, POST=CONTROL),
+    "/api/workflow-executions/<id>/edits": thing(
+        a_run_of_the_api, {"what": "variable", "name": "x", "value": 1}, POST=CONTROL
+    ),
+    "/api/workflow-executions/<id>/items/stop": thing(a_run_of_the_api, {"step": "a"}, POST=CONTROL),
+    "/api/workflow-executions/<id>/versions": thing(a_failed_run_of_the_api, GET=VIEW),
+    "/api/workflow-executions/<id>/version": thing(a_failed_run_of_the_api, {"version": 1}, POST=CONTROL),
     "/api/workflow-executions/<id>/replay": thing(a_failed_run_of_the_api, POST=RUN),
     "/api/workflow-executions/<id>/adopt": thing(a_failed_run_of_the_api, POST=EDIT),
     "/api/workflow-executions/<id>/reviews/<node_id>/decide": thing(

@@ -157,16 +157,29 @@ def _trigger_fields(trigger: TriggerDef) -> JSONObject:
 
 
 def _edges(old: Definition, new: Definition) -> Iterator[Change]:
-    before = {_joins(edge): edge for edge in old.edges}
-    after = {_joins(edge): edge for edge in new.edges}
-    for joins, edge in after.items():
-        was = before.get(joins)
-        if was is None:
+    """Paths by what they join; where several join the same, those that are quite the same belong together first."""
+    before: dict[tuple[str, str, str], list[EdgeDef]] = {}
+    for edge in old.edges:
+        before.setdefault(_joins(edge), []).append(edge)
+    unmatched: list[EdgeDef] = []
+    for edge in new.edges:
+        same = next(
+            (was for was in before.get(_joins(edge), ()) if _edge_fields(was) == _edge_fields(edge)), None
+        )
+        if same is None:
+            unmatched.append(edge)
+        else:
+            before[_joins(edge)].remove(same)
+    for edge in unmatched:
+        left = before.get(_joins(edge))
+        if not left:
             yield Change(ChangeKind.ADDED, Part.EDGE, edge.id, _edge_label(edge, new))
-        elif differing := _differing(_edge_fields(was), _edge_fields(edge)):
+        else:
+            differing = _differing(_edge_fields(left.pop(0)), _edge_fields(edge))
             yield Change(ChangeKind.CHANGED, Part.EDGE, edge.id, _edge_label(edge, new), differing)
-    for joins, edge in before.items():
-        if joins not in after:
+    gone = {edge.id for edges in before.values() for edge in edges}
+    for edge in old.edges:
+        if edge.id in gone:
             yield Change(ChangeKind.REMOVED, Part.EDGE, edge.id, _edge_label(edge, old))
 
 

@@ -121,7 +121,10 @@ def _back(draft: Definition, base: Definition, was: StepDef, catalog: TypeCatalo
 def _edge(draft: Definition, base: Definition, key: str, catalog: TypeCatalog, ids: IdMaker) -> Edit:
     now = next((edge for edge in draft.edges if edge.id == key), None)
     if now is not None:
-        was = next((edge for edge in base.edges if _joins(edge) == _joins(now)), None)
+        here = {_whole(edge) for edge in draft.edges}
+        was = next(
+            (edge for edge in base.edges if _joins(edge) == _joins(now) and _whole(edge) not in here), None
+        )
         if was is None:
             edges = tuple(edge for edge in draft.edges if edge.id != key)
         else:
@@ -135,6 +138,8 @@ def _edge(draft: Definition, base: Definition, key: str, catalog: TypeCatalog, i
         raise OperationRefused(
             "no_step", "One of the steps that it joined is gone. Bring the step back, its paths come with it."
         )
+    if any(_whole(edge) == _whole(gone) for edge in draft.edges):  # it came back with one of its steps
+        return finish(draft, draft, catalog, "The path is as it was.")
     if source.parent != target.parent or gone.port not in catalog.ports(source):
         raise OperationRefused("no_port", f"No such path can lead from “{source.label}” any more.")
     after = replace(draft, edges=(*draft.edges, _free(gone, draft, ids)))
@@ -143,6 +148,10 @@ def _edge(draft: Definition, base: Definition, key: str, catalog: TypeCatalog, i
 
 def _joins(edge: EdgeDef) -> tuple[str, str, str]:
     return edge.source, edge.port, edge.target
+
+
+def _whole(edge: EdgeDef) -> tuple[str, str, str, str | None, str | None]:
+    return edge.source, edge.port, edge.target, edge.target_input, edge.condition
 
 
 def _free(edge: EdgeDef, definition: Definition, ids: IdMaker) -> EdgeDef:

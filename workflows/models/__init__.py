@@ -1,12 +1,14 @@
 """Models of what a workflow is."""
 
 from workflows.models.change import DraftChange
+from workflows.models.connection import Connection
 from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
 __all__ = [
+    "Connection",
     "DomainEvent",
     "DraftChange",
     "Edge",

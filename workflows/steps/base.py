@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from django import forms
 
@@ -18,6 +18,9 @@ from workflows.expressions.names import Scope
 from workflows.lib.errors import ErrorInfo, Fault, Problem, StepwellError
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.base import ChatAnswer, ChatRequest
+
+if TYPE_CHECKING:
+    from workflows.lib.safe_http import OutboundRequest, OutboundResponse
 
 
 class Group(StrEnum):
@@ -278,6 +281,10 @@ def _no_email(email: Email) -> Awaitable[Receipt]:
     raise NoEffect("This step was given no way to send mail.", code="no_email", fault=Fault.INTERNAL)
 
 
+def _no_connection(request: OutboundRequest, connection: str) -> Awaitable[OutboundResponse]:
+    raise NoEffect("This step was given no connections.", code="no_connection", fault=Fault.INTERNAL)
+
+
 def _no_signature(message_id: str, at: int, body: bytes) -> str:
     raise NoEffect("This step was given no key to sign with.", code="no_signature", fault=Fault.INTERNAL)
 
@@ -296,6 +303,7 @@ class StepContext:
     `deliver` makes an outward act through the ledger: once, with a receipt; a test run keeps its copy in the outbox and
     never calls the act. `send_email` does the same for mail. `sign` gives the signature header of a webhook
     (id, Unix seconds, body) by the tenant's key. `library` are the prompts and personas frozen with the definition.
+    `call_with` makes a guarded call with the key of a connection, by its name; the step never sees the key.
     """
 
     step: StepDef
@@ -312,6 +320,7 @@ class StepContext:
     send_email: Callable[[Email], Awaitable[Receipt]] = _no_email
     sign: Callable[[str, int, bytes], str] = _no_signature
     library: Library = _NO_LIBRARY
+    call_with: Callable[[OutboundRequest, str], Awaitable[OutboundResponse]] = _no_connection
 
     @property
     def config(self) -> JSONObject:

@@ -43,6 +43,7 @@ from workflows.steps.outward import (
     HeadersField,
     NamedValuesField,
     call,
+    connection_field,
     copy_of,
     headers_of,
     json_bytes,
@@ -84,8 +85,8 @@ _MEGABYTE: Final = 1_000_000
 
 @register
 class HttpRequestStep(StepType):
-    """Calls a public address of the web and gives its answer on as data or text. It cannot send keys yet:
-    connections, which hold them, come later, and settings are no place for a key."""
+    """Calls a public address of the web and gives its answer on as data or text. Keys stand in connections, which are
+    named here: settings are no place for a key."""
 
     name, label, icon, group = "http_request", "HTTP request", "globe", Group.DO
     tagline = "Call a web address"
@@ -105,6 +106,7 @@ class HttpRequestStep(StepType):
             required=True,
             placeholder="https://api.example.com/orders/{{input.id}}",
         )
+        connection = connection_field()
         query = NamedValuesField(
             label="Query",
             help_text="Added to the address. A list gives one entry for each.",
@@ -238,7 +240,7 @@ class HttpRequestStep(StepType):
         good = self._good(setting)
         request = self._request(context, setting)
         if request.method in SAFE_METHODS:
-            response = await call(request)
+            response = await call(request, context, setting["connection"])
             receipt = Receipt(DeliveryStatus.SENT)
         else:
             receipt, at_hand = await self._delivered(context, setting, request, good)
@@ -269,7 +271,7 @@ class HttpRequestStep(StepType):
         whole: list[OutboundResponse] = []
 
         async def act() -> JSONObject:
-            response = await call(request)
+            response = await call(request, context, setting["connection"])
             if response.status >= 400 and response.status not in good:
                 raise status_error(response, target=target)
             whole.append(response)

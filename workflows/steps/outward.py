@@ -14,7 +14,7 @@ from workflows.lib.errors import Fault
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.providers.errors import wait_asked_for
 from workflows.steps.base import DeliveryStatus, NoEffect, OnUnknown, Receipt, StepContext, StepError
-from workflows.steps.fields import ChoiceField, MappingField, NumberField
+from workflows.steps.fields import ChoiceField, MappingField, NumberField, TextField
 from workflows.steps.values import as_step_error, text_of, text_scope, usable, value_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class NamedValuesField(MappingField):
 
 
 class HeadersField(NamedValuesField):
-    """Headers of a request. Those that carry keys are refused: connections will hold them."""
+    """Headers of a request. Those that carry keys are refused: connections hold them."""
 
     def faults(self, value: JSONValue) -> Iterator[tuple[str, str, str | None]]:
         yield from super().faults(value)
@@ -68,7 +68,7 @@ class HeadersField(NamedValuesField):
                 yield (
                     "secret_in_settings",
                     f"{self.called}: {key} carries a key, which everybody who sees the workflow could read.",
-                    "Take it out. Keys will stand in connections.",
+                    "Take it out, and name a connection.",
                 )
             elif key and not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", key):
                 yield (
@@ -91,6 +91,17 @@ def on_unknown_field(default: OnUnknown, section: str) -> ChoiceField:
         help_text="A crash or a cut connection can hide whether it did. “Ask” makes the run wait for a reviewer who says so.",
         section=section,
         more=True,
+    )
+
+
+def connection_field() -> TextField:
+    """The connection whose key is sent, by its name: exports hold the name, never the key."""
+    return TextField(
+        label="Connection",
+        help_text="The name of one under Connections. Its key is sent, to its hosts only. Left empty: none.",
+        placeholder="CRM",
+        section="Request",
+        max_length=120,
     )
 
 
@@ -188,8 +199,13 @@ def outbound_step_error(error: OutboundError, *, field: str = "url") -> StepErro
     )
 
 
-async def call(request: OutboundRequest) -> OutboundResponse:
-    """One guarded call. Raises StepError; NoEffect where surely nothing was sent."""
+async def call(
+    request: OutboundRequest, context: StepContext | None = None, connection: str = ""
+) -> OutboundResponse:
+    """One guarded call, with the key of a connection where one is named. Raises StepError; NoEffect where surely
+    nothing was sent."""
+    if connection and context is not None:
+        return await context.call_with(request, connection)
     from workflows.lib.safe_http import OutboundError, send_async
 
     try:
@@ -243,7 +259,8 @@ _MEANINGS: Final = {
     529: "is overloaded",
 }
 _FIXES: Final = {
-    401: "Steps cannot send keys yet: use an address that needs none.",
+    401: "Name a connection that holds the key.",
+    403: "Look at what the connection's key may do.",
     404: "Check the address.",
     410: "Check the address.",
 }

@@ -28,6 +28,7 @@ from workflows.steps.outward import (
     HeadersField,
     NamedValuesField,
     call,
+    connection_field,
     copy_of,
     headers_of,
     json_bytes,
@@ -73,6 +74,7 @@ class WebhookStep(StepType):
             required=True,
             placeholder="https://example.com/hooks/orders",
         )
+        connection = connection_field()
         event = TextField(
             label="Name of the event",
             help_text="Stands in the message as its type.",
@@ -138,7 +140,7 @@ class WebhookStep(StepType):
         target = place_of(request.url)
 
         async def act() -> JSONObject:
-            response = await call(request)
+            response = await call(request, context, setting["connection"])
             if not 200 <= response.status <= 299:
                 # A redirect is no delivery: the signed message may go nowhere but where the author said.
                 raise status_error(response, target=target, expected="200-299")

@@ -17,11 +17,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from workflows.forms.connections import AccountForm, BudgetForm, TenantModelsForm
 from workflows.lib.errors import Conflict, Invalid
+from workflows.models import Connection
 from workflows.providers import registry
 from workflows.providers.base import Account
 from workflows.providers.breaker import Breaker, BreakerState
 from workflows.providers.fallback import gate_name
 from workflows.providers.models import resolve_model
+from workflows.services.connections import used_by
 from workflows.services.provider_accounts import (
     account_of,
     check_account,
@@ -166,11 +168,14 @@ def _page(
 ) -> HttpResponse:
     rows = list(ProviderAccount.objects.for_tenant(request.tenant))
     cards = _cards(rows)
+    keys = list(Connection.objects.for_tenant(request.tenant))
+    uses = used_by(keys)
     broken = [card for card in cards if card.shape == "failed"]
     context: dict[str, Any] = {
         "section": "connections",
         "cards": cards,
         "broken": broken,
+        "stored_keys": [(row, uses.get(row.pk, [])) for row in keys],
         "chain": request.tenant.fallback,
         "default_model": _default_model(request, rows),
         "models_form": models_form or TenantModelsForm.of(request.tenant),
