@@ -2,10 +2,11 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, outbox, reviews, runs, start
+from runs.views import dashboard, outbox, palette, reviews, runs, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
+    path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("<uuid:pk>/", runs.detail, name="detail"),
