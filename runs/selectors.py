@@ -315,3 +315,32 @@ def deliveries(tenant: Tenant, *, status: str = "", kind: str = "", q: str = "")
     return found.defer(
         "run__output", "run__input", "run__variables", "run__workflow__settings", "step_run__output"
     ).order_by("-created_at", "-id")
+
+
+def model_calls(
+    tenant: Tenant, *, prompt: str = "", model: str = "", day: date | None = None
+) -> QuerySet[Attempt]:
+    """Tries in which a model was called, newest first, with their run and step; `model` is `provider:model` or a part."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="")
+    if prompt:
+        found = found.filter(prompt__iexact=prompt)
+    if model:
+        provider, colon, name = model.partition(":")
+        found = found.filter(provider=provider, model=name) if colon else found.filter(model__icontains=model)
+    if day is not None:
+        found = found.filter(
+            started_at__gte=_midnight(day), started_at__lt=_midnight(day + timedelta(days=1))
+        )
+    return (
+        found.select_related("run__workflow", "step_run")
+        .defer("text", "run__output", "run__variables", "step_run__output", "run__workflow__settings")
+        .order_by("-started_at", "-pk")
+    )
+
+
+def models_called(tenant: Tenant) -> tuple[list[str], list[str]]:
+    """Names to filter the calls by: `provider:model`, and prompts of the library. Two queries."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="").order_by()
+    models = sorted(f"{one}:{two}" for one, two in found.values_list("provider", "model").distinct())
+    prompts = sorted(found.exclude(prompt="").values_list("prompt", flat=True).distinct())
+    return models, prompts

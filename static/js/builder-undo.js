@@ -9,7 +9,7 @@
   // A field that holds what was typed since it was saved has an undo of its own.
   const ownUndo = (element) => element?.matches?.("textarea, input:not([type=checkbox], [type=radio])") && stepwell.typing({ target: element }) && element.dataset.typed === "yes";
   document.addEventListener("input", (event) => {
-    if (event.target.matches?.("#steps textarea, #steps input")) event.target.dataset.typed = "yes";
+    if (event.target.matches?.("#steps textarea, #steps input, .canvaspanel textarea, .canvaspanel input")) event.target.dataset.typed = "yes";
   });
   document.addEventListener("focusout", (event) => {
     if (event.target.dataset?.typed) delete event.target.dataset.typed;

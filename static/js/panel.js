@@ -1,5 +1,5 @@
 // The panel of a workbench: [data-panel-open] shows it, [data-panel-close] and Esc put it away, focus comes back.
-// Wide: the list takes the free width. Narrow: a drawer, on phones a sheet, above a scrim.
+// Wide: the list takes the free width. Narrow: a drawer, on phones a sheet, above a scrim. stepwell: openPanel(from), closePanel().
 (() => {
   const narrow = matchMedia("(max-width: 1080px)");
   const parts = () => ({ bench: document.querySelector("[data-bench]"), side: document.querySelector(".bench__side") });
@@ -28,6 +28,8 @@
     (opener?.isConnected ? opener : document.getElementById(opener?.id))?.focus({ preventScroll: true });
     opener = null;
   };
+  stepwell.openPanel = open;
+  stepwell.closePanel = close;
   document.addEventListener("click", (event) => {
     const from = event.target.closest("[data-panel-open]");
     if (from) open(from);

@@ -25,6 +25,8 @@ from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.models import Connection
+from workflows.services.change_persona import save_persona
+from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
@@ -131,6 +133,14 @@ def a_provider_account(world: World) -> dict[str, Any]:
         base_url="http://127.0.0.1:9/v1",
     )
     return {"pk": made.pk}
+
+
+def a_prompt(world: World) -> dict[str, Any]:
+    return {"pk": create_prompt(actor=world.bob, name="Greeting", text="Write.").pk}
+
+
+def a_persona(world: World) -> dict[str, Any]:
+    return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
 
 
 def a_stored_key(world: World) -> dict[str, Any]:
@@ -281,6 +291,22 @@ ROUTES: dict[str, Route] = {
     "workflows:member_role": thing(a_member, POST=PEOPLE, sample={"role": "viewer"}),
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
+    "workflows:prompts": page(GET=VIEW),
+    "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
+    "workflows:prompt": thing(
+        a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
+    ),
+    "workflows:prompt_remove": thing(a_prompt, POST=EDIT),
+    "workflows:persona_new": page(
+        GET=EDIT, POST=EDIT, sample={"name": "Muse", "colour": "2", "text": "Sing."}
+    ),
+    "workflows:persona": thing(
+        a_persona, GET=VIEW, POST=EDIT, sample={"name": "Muse", "colour": "3", "text": "Sing more."}
+    ),
+    "workflows:persona_remove": thing(a_persona, POST=EDIT),
+    "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
+    "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
     "workflows:connection_new": page(
         GET=KEYS, POST=KEYS, sample={"provider": "openai", "name": "Ours", "key": "sk-1"}
@@ -306,6 +332,13 @@ ROUTES: dict[str, Route] = {
     "workflows:index": page(GET=VIEW),
     "workflows:create": page(POST=EDIT),
     "workflows:builder": thing(a_draft, GET=VIEW),
+    "workflows:canvas": thing(a_draft, GET=VIEW),
+    "workflows:canvas_world": thing(a_draft, GET=VIEW),
+    "workflows:canvas_panel": thing(a_draft, GET=VIEW),
+    "workflows:canvas_place": thing(a_draft, POST=EDIT, sample={"positions": '{"one": [11, 22]}'}),
+    "workflows:canvas_tidy": thing(a_draft, POST=EDIT),
+    "workflows:canvas_several": thing(a_draft, POST=EDIT, sample={"act": "off", "keys": '["one"]'}),
+    "workflows:canvas_reroute": thing(a_draft, POST=EDIT, sample={"target": "two"}),
     "workflows:add_step": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "place": "end"}),
     "workflows:add_path": thing(a_draft, POST=EDIT, sample={"source": "one", "target": "two"}),
     "workflows:change_path": thing(a_draft, POST=EDIT, sample={"remove": "1"}),
@@ -347,6 +380,7 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
     "runs:item": thing(an_item, GET=VIEW),

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from workflows.definition.aliases import with_canonical_words
+from workflows.definition.canvas import positions, with_positions
 from workflows.definition.graph import (
     Definition,
     EdgeDef,
@@ -57,7 +58,6 @@ _RETRY: Final = (
     "jitter",
     "retry_on_errors",
 )
-_ROW_HEIGHT: Final = 120
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 _Made = TypeVar("_Made")
@@ -203,7 +203,10 @@ def parse_definition(data: JSONValue, catalog: TypeCatalog, *, path: str = "defi
         )
     if reader.problems:
         raise Invalid(_headline(reader.problems), problems=tuple(reader.problems))
-    return definition
+    if not reader.unplaced:
+        return definition
+    spots = positions(definition, catalog)
+    return with_positions(definition, {key: spots[key] for key in reader.unplaced})
 
 
 def from_stored(data: JSONObject) -> Definition:
@@ -229,6 +232,7 @@ class _Reader:
         self.problems: list[Problem] = []
         # Whether entries were passed over, so that those behind them have other numbers.
         self.left_out = False
+        self.unplaced: set[str] = set()
 
     def wrong(self, path: str, code: str, message: str, fix: str | None = None, node: object = None) -> None:
         name = node.get("name") if isinstance(node, Mapping) else None
@@ -245,6 +249,13 @@ class _Reader:
             )
         )
 
+    def _without_marks(self, steps: list[StepDef]) -> list[StepDef]:
+        """Notes which steps were sent without a position: they get one once it is known how they hang together."""
+        self.unplaced = {
+            step.key for step in steps if step.position is not None and math.isnan(step.position.x)
+        }
+        return [replace(step, position=None) if step.key in self.unplaced else step for step in steps]
+
     # The whole
 
     def definition(self, data: JSONValue, path: str) -> Definition:
@@ -260,7 +271,7 @@ class _Reader:
         self._unknown_keys(data, _TOP, path)
         steps = self._list(data, "nodes", path, self._step)
         steps = _with_orders(
-            _with_positions(_with_labels(steps)), tuple(self._list(data, "edges", path, self._edge))
+            self._without_marks(_with_labels(steps)), tuple(self._list(data, "edges", path, self._edge))
         )
         by_key = {step.key: step for step in steps}
         edges = tuple(self._with_port(edge, by_key) for edge in self._list(data, "edges", path, self._edge))
@@ -772,16 +783,6 @@ def _with_labels(steps: list[StepDef]) -> list[StepDef]:
             taken.add(label.casefold())
         named.append(step if label == step.label else replace(step, label=label))
     return named
-
-
-def _with_positions(steps: list[StepDef]) -> list[StepDef]:
-    """Steps sent without a position stand below each other in the order they were sent."""
-    return [
-        replace(step, position=Position(0.0, float(index * _ROW_HEIGHT)))
-        if step.position is not None and math.isnan(step.position.x)
-        else step
-        for index, step in enumerate(steps)
-    ]
 
 
 def _with_orders(steps: list[StepDef], edges: tuple[EdgeDef, ...]) -> list[StepDef]:

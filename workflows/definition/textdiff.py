@@ -33,6 +33,11 @@ class Span:
     marked: bool = False
     reference: bool = False
 
+    @property
+    def shown(self) -> str:
+        """The text as it is shown: a reference without the spaces in its braces."""
+        return self.text.strip() if self.reference else self.text
+
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:

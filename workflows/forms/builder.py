@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.http import QueryDict
 
+from workflows.definition.canvas import FURTHEST
 from workflows.definition.graph import (
     Definition,
     ErrorChoice,
@@ -16,11 +17,13 @@ from workflows.definition.graph import (
     JoinKind,
     JoinRule,
     Losers,
+    Position,
     StepDef,
     VariableDef,
     VariableKind,
     VariableType,
 )
+from workflows.definition.layout import snap
 from workflows.definition.operations import After, AsRoot, AtEnd, Before, OnEdge, Place
 from workflows.definition.retry import RetryPolicy
 from workflows.definition.schema import BUDGET_POLICIES
@@ -51,6 +54,19 @@ def read_place(token: str) -> Place:
             key, _, port = rest.partition(":")
             return After(key, port or None)
     raise Invalid("There is no such place in the workflow.")
+
+
+def read_position(data: Mapping[str, Any]) -> Position | None:
+    """`x` and `y` of a place on the canvas, on its raster; None where they are not sent. Raises Invalid."""
+    if not data.get("x") and not data.get("y"):
+        return None
+    try:
+        x, y = float(data["x"]), float(data["y"])
+    except (KeyError, ValueError) as error:
+        raise Invalid("There is no such place on the canvas.") from error
+    if not (abs(x) <= FURTHEST and abs(y) <= FURTHEST):
+        raise Invalid("That is too far from the other steps.")
+    return Position(snap(x), snap(y))
 
 
 # --- retry, time limit, errors, joins ---------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from workflows.presenters.builder_controls import (
     variable_rows,
     wrong_section,
 )
+from workflows.presenters.builder_library import LibraryChoices
 from workflows.presenters.builder_nests import EMPTY_BODY, nest_words
 from workflows.presenters.builder_rails import MARK, NESTED_MARK, Rail, end_rail, gap_rail, step_rail
 from workflows.selectors import published_versions
@@ -308,6 +309,7 @@ class BuilderPage:
         self.start = next(
             (step for step in self.definition.steps if step.type == START and step.parent is None), None
         )
+        self.library = LibraryChoices(workflow.tenant)
         self._bodies: dict[str | None, Body] = {}
         self._rows: dict[str | None, tuple[StepRow, ...]] = {}
 
@@ -479,7 +481,7 @@ class BuilderPage:
             step=step,
             type_label=kind.label if kind else step.type,
             icon=kind.icon if kind else "puzzle",
-            tile=_tile(kind, step),
+            tile=step_tile(kind, step),
             summary=self._summary(step, kind),
             column=lane.column,
             rail=step_rail(lane, mark=mark),
@@ -632,6 +634,25 @@ class BuilderPage:
             found.append((strand, " and ".join(dict.fromkeys(names))))
         return found
 
+    def ports_of(self, step: StepDef) -> list[tuple[str, str]]:
+        """(name, what people read) of the step's ways out, main one first."""
+        return self._ports(step)
+
+    def answer_of(self, edge: EdgeDef) -> str:
+        """The answer that leads along the path, where its step has several; else nothing."""
+        return self._answer(edge)
+
+    def branch_of(self, key: str) -> str:
+        """“on Yes of Worth a call?”, or nothing on the main lane."""
+        return self._branches.get(key, "")
+
+    def problems_of(self, key: str) -> tuple[Problem, ...]:
+        return self._by_step.get(key, ())
+
+    def summary_of(self, step: StepDef) -> str:
+        """One line about a step, as its card says it."""
+        return self._summary(step, registry.find(step.type))
+
     def _ports(self, step: StepDef) -> list[tuple[str, str]]:
         """(name, what people read) of the step's ways out."""
         kind = registry.find(step.type)
@@ -709,7 +730,7 @@ class BuilderPage:
         problems = self._by_step.get(step.key, ())
         sections: list[Section] = []
         if kind is not None:
-            sections += sections_of(step, kind, problems, extra_rows=self.extra_rows)
+            sections += sections_of(step, kind, problems, extra_rows=self.extra_rows, library=self.library)
         paths = {edge.source for edge in self.definition.incoming(step.key)}
         if len(paths) > 1:
             sections.append(join_section(step, len(paths), problems))
@@ -827,7 +848,8 @@ def tile_of(kind: StepType) -> str:
     return "human" if kind.group is Group.ASK else "ai" if kind.uses_model({}) else ""
 
 
-def _tile(kind: StepType | None, step: StepDef) -> str:
+def step_tile(kind: StepType | None, step: StepDef) -> str:
+    """The tile's colour: `ai` where a model answers, `human` where a person does."""
     if kind is None:
         return ""
     return "human" if kind.group is Group.ASK else "ai" if kind.uses_model(step.config) else ""

@@ -13,7 +13,6 @@ from workflows.definition.graph import Definition, StepDef
 from workflows.definition.lanes import body_layout
 from workflows.definition.ordering import body_order, cycle, list_order
 from workflows.definition.textdiff import DiffLine, diff_lines
-from workflows.lib.documents import write_yaml
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.presenters.mini_rail import Mini, mini_rail
 from workflows.steps import registry
@@ -169,8 +168,12 @@ class Comparison:
         return tuple(card for card in self.cards if card.part == Part.STEP)
 
     @property
+    def paths(self) -> tuple[Card, ...]:
+        return tuple(card for card in self.cards if card.part == Part.EDGE)
+
+    @property
     def others(self) -> tuple[Card, ...]:
-        return tuple(card for card in self.cards if card.part != Part.STEP)
+        return tuple(card for card in self.cards if card.part not in (Part.STEP, Part.EDGE))
 
     @property
     def sides(self) -> tuple[tuple[Listed, ...], tuple[Listed, ...]]:
@@ -227,7 +230,7 @@ class Comparison:
         if change.part is Part.STEP:
             return self._step_card(change, definition.step(change.key), definition)
         if change.part is Part.EDGE:
-            return _other(change, f"Path {change.label}", "arrow-right", _fields(change.fields, self.new))
+            return _other(change, change.label, "arrow-right", _fields(change.fields, self.new))
         if change.part is Part.VARIABLE:
             fields = change.fields or _all_of(change, self.old, self.new)
             return _other(change, f"Variable {change.label}", "braces", _fields(fields, self.new))
@@ -421,7 +424,37 @@ def _said(value: JSONValue, name: str, known: ConfigField | None) -> str | None:
         return f"{value:g}" if abs(value) < 1e6 else str(value)
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return ", then ".join(value) if name.endswith(("fallback", "fallbacks")) else "\n".join(value)
-    return write_yaml(value).rstrip("\n")
+    return _in_words(value)
+
+
+def _in_words(value: JSONValue) -> str:
+    """Data as lines that people read: an entry a line, its name in front."""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_on_one_line(entry)}" for name, entry in value.items())
+    if isinstance(value, list):
+        return "\n".join(_on_one_line(entry) for entry in value)
+    return _on_one_line(value)
+
+
+def _on_one_line(value: JSONValue) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(_on_one_line(entry) for entry in value)
+    if isinstance(value, dict):
+        if len(value) == 1:
+            return _on_one_line(next(iter(value.values())))
+        name = next((key for key in ("name", "label", "title", "id") if isinstance(value.get(key), str)), "")
+        rest = [
+            (key, entry) for key, entry in value.items() if key != name and entry not in (None, "", [], {})
+        ]
+        said = (
+            _on_one_line(rest[0][1])
+            if len(rest) == 1
+            else "; ".join(f"{key.replace('_', ' ')} {_on_one_line(entry)}" for key, entry in rest)
+        )
+        return f"{value[name]}: {said}" if name and said else value[name] if name else said
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _tries(value: JSONObject) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from django.db import models, transaction
 from django.db.models import F
 
+from workflows.definition.arranging import place_new
 from workflows.definition.graph import (
     Definition,
     EdgeDef,
@@ -48,8 +49,9 @@ from workflows.tenancy.roles import Permission
 # Rows stand this far apart, so that an insertion in the middle moves nothing else.
 _GAP: Final = 16
 _LARGEST_ORDER: Final = 2**31 - 1
-# Who stands where is decided by other steps' edits too; a card is not stale because a neighbour moved in.
-_LAYOUT: Final = ("order", "place")
+# Who stands where is decided by other steps' edits too; a card is not stale because a neighbour moved in, or because
+# somebody moved its node on the canvas.
+_LAYOUT: Final = ("order", "place", "x", "y")
 # The workflow's own words, whose changes can be undone too.
 ABOUT_FIELDS: Final = ("name", "description", "tags")
 
@@ -210,7 +212,7 @@ def apply_operation(
         lock_draft(workflow, actor, expected_revision)
         rows = read_rows(workflow)
         before = known_draft(workflow.pk, workflow.revision) or definition_of(rows, workflow.settings)
-        edit = operation(before)
+        edit = place_new(before, operation(before), CATALOG)
         said = edit.effects.message
         if write_draft(workflow, rows, edit.definition, actor=actor, message=said, before=before):
             what = {"revision": workflow.revision, "what": edit.effects.message}
@@ -421,7 +423,7 @@ class _Plan:
                 differing = [name for name, value in values.items() if not _same(getattr(row, name), value)]
                 if differing:
                     _check_text({name: values[name] for name in differing}, step.label)
-                is_moved = row.place != place or "order" in differing
+                is_moved = row.place != place or any(name in _LAYOUT for name in differing)
                 row.place = place
                 for name in differing:
                     setattr(row, name, values[name])

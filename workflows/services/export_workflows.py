@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from uuid import UUID
 
@@ -113,7 +113,8 @@ def _check(workflow: Workflow, actor: Actor) -> None:
 def _document(
     tenant: Tenant, rows: Sequence[Workflow], definitions: Sequence[Definition], format: str, name: str
 ) -> Exported:
-    cleaned = [without_secrets(definition) for definition in definitions]
+    # Prompts and personas travel by their names; what a version has frozen of them stays with it.
+    cleaned = [without_secrets(replace(definition, library={})) for definition in definitions]
     named = _named(tenant, [definition for definition, _ in cleaned])
     bundle = Bundle(
         tuple(

@@ -17,6 +17,7 @@ from workflows.definition.graph import Definition
 from workflows.definition.operations import Edit
 from workflows.lib.errors import StepwellError
 from workflows.models import Workflow
+from workflows.presenters.builder_canvas import CanvasView
 from workflows.presenters.builder_page import BuilderPage
 from workflows.selectors import visible_workflows
 from workflows.services.drafts import apply_operation
@@ -26,6 +27,8 @@ from workflows.tenancy.roles import Permission
 
 OPEN_HEADER: Final = "Stepwell-Open"
 FOLDED_HEADER: Final = "Stepwell-Folded"
+# What the asking page shows: `canvas`, or (nothing) the step list.
+VIEW_HEADER: Final = "Stepwell-View"
 REVISION_HEADER: Final = "Stepwell-Revision"
 _MOST_OPEN: Final = 20
 
@@ -99,7 +102,12 @@ def answer_list(
         return HttpResponseRedirect(builder_url(workflow, open_key or next(iter(opened(request)), "")))
     keys = (open_key,) if open_key else tuple(key for key in opened(request) if key != close_key)
     page = BuilderPage(workflow, keys, definition=definition, folded=folded(request))
-    response = render(request, "workflows/builder/_answer_list.html", builder_context(request, page))
+    context = builder_context(request, page)
+    if request.headers.get(VIEW_HEADER) == "canvas":
+        context["view"] = CanvasView(page)
+        response = render(request, "workflows/canvas/_answer.html", context)
+    else:
+        response = render(request, "workflows/builder/_answer_list.html", context)
     changed = {"open": list(keys), "focus": focus, "key": open_key, "revision": workflow.revision}
     back = {
         "action": "Undo",

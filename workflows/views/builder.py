@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from workflows.definition.canvas import frozen
 from workflows.definition.edits import finish
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.operations import (
@@ -22,7 +23,7 @@ from workflows.definition.operations import (
     update_edge,
 )
 from workflows.definition.structure import structure_problems
-from workflows.forms.builder import read_place, read_settings, read_variables
+from workflows.forms.builder import read_place, read_position, read_settings, read_variables
 from workflows.lib.errors import Invalid, Stale, StepwellError
 from workflows.models import Workflow
 from workflows.presenters.builder_controls import known_models
@@ -66,7 +67,10 @@ def page(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @permission_required(EDIT)
 def add(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    """GET: the kinds of step and, for `?gap=KEY`, the paths to choose from (without script). POST: `type`, `place`."""
+    """GET: the kinds of step and, for `?gap=KEY`, the paths to choose from (without script).
+
+    POST: `type`, `place`, and on the canvas `x` and `y`, where it was dropped.
+    """
     workflow = the_workflow(request, pk, EDIT)
     if request.method == "GET":
         shown = BuilderPage(workflow)
@@ -79,15 +83,18 @@ def add(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     kind = registry.find(request.POST.get("type", ""))
     if kind is None:
         return refuse(request, workflow, Invalid("Choose a kind of step."))
-    step = StepDef(key="", type=kind.name, label=kind.label, config=default_config(kind))
     try:
-        place = read_place(request.POST.get("place", ""))
+        place, position = read_place(request.POST.get("place", "")), read_position(request.POST)
     except Invalid as error:
         return refuse(request, workflow, error)
+    step = StepDef(key="", type=kind.name, label=kind.label, config=default_config(kind), position=position)
     return perform(
         request,
         workflow,
-        lambda definition: insert(definition, step, place, CATALOG),
+        # Dropped on the canvas, it stays where it is dropped, so the others have to stand somewhere too.
+        lambda definition: insert(
+            frozen(definition, CATALOG) if position is not None else definition, step, place, CATALOG
+        ),
         open_key=lambda edit: edit.effects.created[0],
         focus="first",
     )

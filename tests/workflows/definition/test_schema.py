@@ -117,7 +117,7 @@ def test_what_is_left_out_gets_defaults_that_depend_on_the_input_alone():
     assert first == again
     assert [one.label for one in first.steps] == ["Llm", "Llm 2", "C"]
     assert [one.order for one in first.steps] == [0, 1, 2]
-    assert [one.position for one in first.steps] == [Position(0, 0), Position(0, 120), Position(0, 240)]
+    assert [one.position for one in first.steps] == [Position(0, 0), Position(264, 0), Position(528, 0)]
 
 
 def test_a_node_without_a_name_is_called_after_its_id():

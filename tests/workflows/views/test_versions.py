@@ -61,11 +61,11 @@ def test_the_draft_is_compared_with_the_live_version_in_words(world: World, chan
     )
     assert "<del>generous</del>: <del>60</del>" in html
     assert "<ins>strict</ins>: <ins>70</ins>" in html
-    assert '<span class="var"> input.company </span>' in html
+    assert '<span class="var">input.company</span>' in html
     assert "after Sales review" in html
     assert "expected cost of a run goes from" in html or "cost of a run stays" in html
     assert [name in html for name in ("chg-node", "add-node", "del-node")] == [True] * 3
-    assert "Publish<span" in html
+    assert "as version 2" in html
     assert html.count("Undo this:") == 7
     viewer = client_of(world.vera).get(f"/workflows/{changed.pk}/versions/").content.decode()
     assert "Undo this:" not in viewer

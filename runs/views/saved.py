@@ -1,0 +1,31 @@
+"""Making a workflow of a run."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from runs.models import Run
+from runs.services.save_run_as_workflow import save_run_as_workflow
+from workflows.lib.errors import Conflict, Invalid
+from workflows.tenancy.access import TenantRequest, get_or_404, permission_required
+from workflows.tenancy.roles import Permission
+
+
+@require_POST
+@permission_required(Permission.EDIT_WORKFLOWS)
+def save_as_workflow(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """A new draft of what the run has executed, opened in the builder."""
+    runs = Run.objects.select_related("workflow", "workflow__project", "version")
+    run = get_or_404(runs, request.actor, pk, Permission.EDIT_WORKFLOWS)
+    try:
+        made = save_run_as_workflow(run=run, actor=request.actor, name=request.POST.get("name", ""))
+    except (Conflict, Invalid) as error:
+        messages.error(request, error.message)
+        return redirect("runs:detail", run.pk)
+    messages.success(request, f"“{made.name}” is made of run {run.number}, as a draft.")
+    return redirect("workflows:builder", made.pk)
