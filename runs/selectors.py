@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
 from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
+from workflows.definition.graph import Definition
+from workflows.lib.jsontypes import JSONObject
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -344,3 +346,23 @@ def models_called(tenant: Tenant) -> tuple[list[str], list[str]]:
     models = sorted(f"{one}:{two}" for one, two in found.values_list("provider", "model").distinct())
     prompts = sorted(found.exclude(prompt="").values_list("prompt", flat=True).distinct())
     return models, prompts
+
+
+def variables_of(
+    definition: Definition,
+    at_start: JSONObject,
+    by_steps: Iterable[tuple[int, JSONObject]],
+    edits: Iterable[JSONObject],
+) -> JSONObject:
+    """The context variables: defaults, then those of the start, then by number of event what steps set and people did.
+
+    `by_steps` are (event number, values) of current step rows, `edits` those of `Run.debug`.
+    """
+    found: JSONObject = {variable.name: variable.default for variable in definition.context_variables()}
+    found.update(at_start)
+    changes = [(edit["seq"], 0, {edit["name"]: edit["value"]}) for edit in edits]
+    # In one transition mail is obeyed before results.
+    changes += [(seq, 1, values) for seq, values in by_steps]
+    for _, _, values in sorted(changes, key=lambda change: change[:2]):
+        found.update(values)
+    return found
