@@ -44,7 +44,7 @@ def find(request: TenantRequest) -> HttpResponse:
         {
             "kind": "run",
             "label": f"Run {one.number}",
-            "note": f"{one.workflow.name} · {one.get_status_display().lower()}",
+            "note": f"{one.workflow.name} · {one.status.replace('_', ' ')}",
             "url": reverse("runs:detail", args=[one.pk]),
         }
         for one in runs[:_MOST_EACH]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -9,11 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from tests.support import runs as make
 from tests.support.factories import World, client_of
 from workflows.services.create_workflow import create_workflow
+from workflows.tenancy.actor import Actor
 
 pytestmark = pytest.mark.django_db
 
 
-def found(actor, q: str) -> list[dict]:
+def found(actor: Actor, q: str) -> Any:
     answer = client_of(actor).get("/runs/find/", {"q": q})
     assert answer.status_code == 200
     return answer.json()["found"]

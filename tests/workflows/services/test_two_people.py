@@ -97,8 +97,8 @@ def test_random_edits_of_two_people_lose_nothing_and_break_nothing(world: World)
                             written[key, field] = now
     last = compile_draft(Workflow.objects.get(pk=workflow.pk))
     check(last)
-    for (key, field), text in written.items():
-        assert last.step(key).config.get(field) == text, f"seed {SEED}: {key}.{field}"
+    for (key, field), expected in written.items():
+        assert last.step(key).config.get(field) == expected, f"seed {SEED}: {key}.{field}"
     assert told["saved"] > EDITS / 4
     assert told["asked"] > 0
 
