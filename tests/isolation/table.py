@@ -139,6 +139,10 @@ def a_prompt(world: World) -> dict[str, Any]:
     return {"pk": create_prompt(actor=world.bob, name="Greeting", text="Write.").pk}
 
 
+def a_prompt_of_the_api(world: World) -> dict[str, Any]:
+    return {"id": create_prompt(actor=world.bob, name="Canary prompt", text="Canary.").pk}
+
+
 def a_persona(world: World) -> dict[str, Any]:
     return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
 
@@ -456,4 +460,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-templates/<id>": thing(a_template_of_the_api, GET=VIEW),
     "/api/workflow-templates/<id>/apply": thing(a_template_of_the_api, POST=EDIT),
     "/api/step-types": page(GET=VIEW),
+    "/api/prompts": page(GET=VIEW),
+    "/api/prompts/<id>": thing(a_prompt_of_the_api, GET=VIEW),
+    "/api/personas": page(GET=VIEW),
 }
