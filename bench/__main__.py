@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.report import RESULTS
 
-SECTIONS = ("definition", "engine", "workers", "pages", "launcher")
+SECTIONS = ("definition", "engine", "workers", "fanout", "streaming", "pages", "launcher")
 
 
 def main() -> int:

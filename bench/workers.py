@@ -34,8 +34,8 @@ PATIENCE_S: Final = 120.0
 
 
 @contextmanager
-def workers(count: int) -> Iterator[None]:
-    """That many `manage.py run_worker` beside us, ready to take jobs."""
+def workers(count: int) -> Iterator[list[int]]:
+    """That many `manage.py run_worker` beside us, ready to take jobs; their process ids."""
     logs = [(DATA_DIR / f"worker-{number}.log").open("wb") for number in range(count)]
     processes = [
         subprocess.Popen(
@@ -49,7 +49,7 @@ def workers(count: int) -> Iterator[None]:
         for log in logs
     ]
     try:
-        yield
+        yield [process.pid for process in processes]
     finally:
         for process in processes:
             process.send_signal(signal.SIGTERM)

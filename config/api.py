@@ -28,7 +28,7 @@ from runs.api import (
     workflow_events,
 )
 from templates_app.api import templates
-from workflows.api import compare, exchange, step_types, workflows
+from workflows.api import compare, exchange, library, step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
 from workflows.api.rate import count_call
 from workflows.lib.errors import Invalid, StepwellError
@@ -107,6 +107,8 @@ api.add_router("/workflow-executions", deliveries.router)
 api.add_router("/reviews", reviews.router)
 api.add_router("/workflow-templates", templates.router)
 api.add_router("/step-types", step_types.router)
+api.add_router("/prompts", library.prompt_router)
+api.add_router("/personas", library.persona_router)
 api.add_router("/budgets", budgets.router)
 api.add_router("/analytics", analytics.router)
 api.add_router("/events", domain_events.router)

@@ -17,6 +17,8 @@ from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
 from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
+from workflows.definition.graph import Definition
+from workflows.lib.jsontypes import JSONObject
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -315,3 +317,52 @@ def deliveries(tenant: Tenant, *, status: str = "", kind: str = "", q: str = "")
     return found.defer(
         "run__output", "run__input", "run__variables", "run__workflow__settings", "step_run__output"
     ).order_by("-created_at", "-id")
+
+
+def model_calls(
+    tenant: Tenant, *, prompt: str = "", model: str = "", day: date | None = None
+) -> QuerySet[Attempt]:
+    """Tries in which a model was called, newest first, with their run and step; `model` is `provider:model` or a part."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="")
+    if prompt:
+        found = found.filter(prompt__iexact=prompt)
+    if model:
+        provider, colon, name = model.partition(":")
+        found = found.filter(provider=provider, model=name) if colon else found.filter(model__icontains=model)
+    if day is not None:
+        found = found.filter(
+            started_at__gte=_midnight(day), started_at__lt=_midnight(day + timedelta(days=1))
+        )
+    return (
+        found.select_related("run__workflow", "step_run")
+        .defer("text", "run__output", "run__variables", "step_run__output", "run__workflow__settings")
+        .order_by("-started_at", "-pk")
+    )
+
+
+def models_called(tenant: Tenant) -> tuple[list[str], list[str]]:
+    """Names to filter the calls by: `provider:model`, and prompts of the library. Two queries."""
+    found = Attempt.objects.for_tenant(tenant).exclude(provider="").order_by()
+    models = sorted(f"{one}:{two}" for one, two in found.values_list("provider", "model").distinct())
+    prompts = sorted(found.exclude(prompt="").values_list("prompt", flat=True).distinct())
+    return models, prompts
+
+
+def variables_of(
+    definition: Definition,
+    at_start: JSONObject,
+    by_steps: Iterable[tuple[int, JSONObject]],
+    edits: Iterable[JSONObject],
+) -> JSONObject:
+    """The context variables: defaults, then those of the start, then by number of event what steps set and people did.
+
+    `by_steps` are (event number, values) of current step rows, `edits` those of `Run.debug`.
+    """
+    found: JSONObject = {variable.name: variable.default for variable in definition.context_variables()}
+    found.update(at_start)
+    changes = [(edit["seq"], 0, {edit["name"]: edit["value"]}) for edit in edits]
+    # In one transition mail is obeyed before results.
+    changes += [(seq, 1, values) for seq, values in by_steps]
+    for _, _, values in sorted(changes, key=lambda change: change[:2]):
+        found.update(values)
+    return found

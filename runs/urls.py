@@ -2,12 +2,14 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, outbox, reviews, runs, saved, start
+from runs.views import dashboard, library, outbox, reviews, runs, saved, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("start/<uuid:pk>/", start.start, name="start"),
+    path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("model-calls/", library.calls, name="model_calls"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),

@@ -13,7 +13,7 @@ from django.db.models import Count, Exists, OuterRef
 
 from runs.engine.items import ItemStatus
 from runs.models import Attempt, Blob, Item, Run, StepRun
-from runs.services.loaded_run import variables_of
+from runs.selectors import variables_of
 from runs.services.prepared import Prepared, prepared_all
 from runs.services.values import BLOB, is_blob
 from workflows.api.base import money, stamp

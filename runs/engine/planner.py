@@ -324,7 +324,8 @@ class Interrupted:
 def interrupted(state: RunState, crash_limit: int) -> tuple[Interrupted, ...]:
     """What becomes of steps that were running when their driver was lost: made again under the same number.
 
-    The crash is counted on the step, not as a try; after `crash_limit` crashes the step is the suspect.
+    The crash is counted on the step, not as a try. After two the shell makes it alone in a child process, whose end
+    blames it; `crash_limit` is for what takes its worker along all the same.
     """
     after: list[Interrupted] = []
     for step in sorted(state.running(), key=lambda s: s.place):

@@ -50,7 +50,7 @@ from workflows.expressions.language import compile_expression, evaluate_bool
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.ids import new_id
 from workflows.lib.jsontypes import JSONObject
-from workflows.lib.limits import CRASHES_PER_STEP
+from workflows.lib.limits import CRASHES_PER_STEP, INTERRUPTIONS_PER_STEP
 from workflows.steps.base import (
     Completed,
     EndRun,
@@ -108,6 +108,8 @@ class Applier:
                 self._close_attempt(task, status, result.ended_at, usage, why, counted=not asks)
                 return
         assert error is not None
+        if error.code == "crashed":
+            usage = {**usage, "crashes": CRASHES_PER_STEP.value}
         self._close_attempt(task, AttemptStatus.FAILED, result.ended_at, usage, error)
         self.failed_try(step, error, usage, result.ended_at)
 
@@ -530,7 +532,7 @@ class Applier:
             if entry.blamed:
                 info = ErrorInfo(
                     "crashed",
-                    CRASHES_PER_STEP.says(),
+                    INTERRUPTIONS_PER_STEP.says(),
                     fault=Fault.AUTHOR,
                     fix="Look at what the step does; retry the run when it is mended.",
                 )

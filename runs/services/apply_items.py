@@ -384,7 +384,9 @@ class ItemsApplier:
         }
         if given is not None:
             values["value"] = given["value"]
-            self.loaded.forget_item(place)
+            # The row is not written yet when the item's first steps begin.
+            self.loaded.keep_value(place, given["value"])
+            self.t.remember(lambda: self.loaded.forget_item(place))
         self.t.item_updates.append((item.row, values))
 
 

@@ -40,13 +40,14 @@ from runs.services.apply_commands import Applier
 from runs.services.apply_gates import GateTaken
 from runs.services.call_model import route_of
 from runs.services.execute_step import Result, Task, Work, run_inline, start, take_pinned
+from runs.services.isolated import SUSPECT_AFTER, start_isolated
 from runs.services.loaded_run import LoadedRun
 from runs.services.taking_turns import Absence, Turn
 from runs.services.transition import Transition
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo, Fault
 from workflows.lib.jsontypes import JSONObject
-from workflows.lib.limits import CRASHES_PER_STEP
+from workflows.lib.limits import INTERRUPTIONS_PER_STEP
 from workflows.steps.base import ExecutionKind, RunFacts
 
 log = logging.getLogger(__name__)
@@ -338,7 +339,7 @@ class Driver:
         apply = Applier(self.loaded, t, now)
         self._begin(t, now)
         if self.recovering:
-            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value))
+            apply.interruptions(interrupted(self.state, INTERRUPTIONS_PER_STEP.value))
         mail_known = self.mail_known
         # A new intent counts as mail without a letter: what was held back while paused has to be looked at again.
         mailed = mail_known > self.mail_seen
@@ -414,6 +415,9 @@ class Driver:
                 self.held_back.add(command.place)
                 continue
             task = apply.start(command)
+            if self._is_suspect(task):
+                # Not done at once: its process takes its time.
+                task.kind = ExecutionKind.ASYNC if task.kind is ExecutionKind.ASYNC else ExecutionKind.CPU
             opened.append((task, self._work_for(task)))
         if opened and self.state.status is not RunStatus.RUNNING:
             apply.t.run["status"] = RunStatus.RUNNING
@@ -451,8 +455,14 @@ class Driver:
             tenant_id=self.run.tenant_id,
             library=self.loaded.prepared.library,
             pinned_port=self.loaded.graph.main_port(key),
+            suspect=self._is_suspect(task),
             asked=self.loaded.asked_of(task.place, step) if self.loaded.feedback else ("", ""),
         )
+
+    def _is_suspect(self, task: Task) -> bool:
+        """Whether this try has stopped two workers: it may be what kills them, so it is made alone."""
+        step = self.state.get(*task.place)
+        return step is not None and step.crashes >= SUSPECT_AFTER
 
     def _do(self, works: list[Work]) -> list[Result]:
         """Do what was started; the results of what is done at once."""
@@ -460,6 +470,8 @@ class Driver:
         for work in works:
             if work.task.pinned:
                 results.append(take_pinned(work))
+            elif work.suspect:
+                start_isolated(work, self.inbox.put)
             elif work.task.kind is ExecutionKind.INLINE:
                 results.append(run_inline(work))
             else:
@@ -570,7 +582,7 @@ class Driver:
         while True:
             t = Transition()
             apply = Applier(self.loaded, t, utc_now())
-            apply.interruptions(interrupted(self.state, CRASHES_PER_STEP.value + 1_000), counted=False)
+            apply.interruptions(interrupted(self.state, INTERRUPTIONS_PER_STEP.value + 1_000), counted=False)
             try:
                 if not t.is_empty:
                     with Turn():

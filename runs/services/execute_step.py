@@ -72,6 +72,8 @@ class Task:
     saved_text: int = 0
     # A test run takes the pinned output: nothing is done.
     pinned: bool = False
+    # How work in a process of its own is ended.
+    stop: Callable[[], None] | None = None
     # Taken by whoever delivers the one result: the work itself, or its time limit.
     _told: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -84,6 +86,8 @@ class Task:
         self.cancelled = True
         if self.future is not None:
             self.future.cancel()
+        if self.stop is not None:
+            self.stop()
         if self.writer is not None:
             self.writer.close()
 
@@ -110,6 +114,8 @@ class Work:
     library: Library = field(default_factory=Library)
     # The way out that a pinned output takes.
     pinned_port: str = DEFAULT_PORT
+    # It may be what has killed workers: it is made alone in a child process.
+    suspect: bool = False
 
 
 def take_pinned(work: Work) -> Result:
@@ -122,7 +128,7 @@ def run_inline(work: Work) -> Result:
     """Do the work here and now. Too slow is found out afterwards: its result is dropped."""
     began = time.monotonic()
     result = _run(work)
-    return _too_late(work) if time.monotonic() - began > work.timeout_s else result
+    return too_late(work) if time.monotonic() - began > work.timeout_s else result
 
 
 def start(work: Work, deliver: Callable[[Result], None]) -> None:
@@ -143,6 +149,15 @@ def start(work: Work, deliver: Callable[[Result], None]) -> None:
         _threads.submit(ThreadJob(work, finish))
 
 
+async def run_here(work: Work) -> Result:
+    """Make the try in this process and wait for it, whatever its kind."""
+    if work.task.kind is not ExecutionKind.ASYNC:
+        return run_inline(work)
+    results: list[Result] = []
+    await _run_async(work, results.append)
+    return results[0]
+
+
 def _run(work: Work) -> Result:
     try:
         _check_inputs(work)
@@ -157,7 +172,8 @@ def _check_inputs(work: Work) -> None:
         raise StepError(wrong.message, code=wrong.code, field=wrong.field, fix=wrong.fix)
 
 
-def _too_late(work: Work) -> Result:
+def too_late(work: Work) -> Result:
+    """The result of a try that passed its time limit."""
     error = ErrorInfo(
         "timeout",
         f"The step took longer than {work.timeout_s:g} s, its time limit.",
@@ -175,7 +191,7 @@ async def _run_async(work: Work, finish: Callable[[Result], None]) -> None:
             outcome = await work.type.execute_async(_context(work))
         result = _done(work, outcome)
     except TimeoutError:
-        result = _too_late(work)
+        result = too_late(work)
     except asyncio.CancelledError:
         raise
     except Exception as error:
@@ -319,7 +335,7 @@ class ThreadJob:
         if not _threads.give_back(self):
             return
         log.warning("step_left_behind", extra={"run_id": str(self.work.run_id), "step": self.work.step.label})
-        self.finish(_too_late(self.work))
+        self.finish(too_late(self.work))
         self.work.task.cancelled = True
 
 

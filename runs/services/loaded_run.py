@@ -17,6 +17,7 @@ from runs.engine.scopes import ItemPlace, Place, enclosing, item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Item, Mail, Review, Run, StepRun
+from runs.selectors import variables_of
 from runs.services.budget import Purse
 from runs.services.eligibility import reviewers_in_words
 from runs.services.fetch import run_with_tenant, step_rows
@@ -25,7 +26,7 @@ from runs.services.prepared import Prepared, prepared
 from runs.services.transition import Transition
 from runs.services.values import whole
 from workflows.definition.declared import declared_inputs
-from workflows.definition.graph import Definition, EdgeDef, StepDef
+from workflows.definition.graph import EdgeDef, StepDef
 from workflows.expressions.names import MISSING, Scope, as_text
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
@@ -431,23 +432,3 @@ class LoadedRun:
 def _over_budget(run_id: UUID) -> tuple[str, str] | None:
     asked = Review.objects.filter(run_id=run_id, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
     return None if asked is None else (reviewers_in_words(asked.assignees), str(asked.content["sentence"]))
-
-
-def variables_of(
-    definition: Definition,
-    at_start: JSONObject,
-    by_steps: Iterable[tuple[int, JSONObject]],
-    edits: Iterable[JSONObject],
-) -> JSONObject:
-    """The context variables: defaults, then those of the start, then by number of event what steps set and people did.
-
-    `by_steps` are (event number, values) of current step rows, `edits` those of `Run.debug`.
-    """
-    found: JSONObject = {variable.name: variable.default for variable in definition.context_variables()}
-    found.update(at_start)
-    changes = [(edit["seq"], 0, {edit["name"]: edit["value"]}) for edit in edits]
-    # In one transition mail is obeyed before results.
-    changes += [(seq, 1, values) for seq, values in by_steps]
-    for _, _, values in sorted(changes, key=lambda change: change[:2]):
-        found.update(values)
-    return found

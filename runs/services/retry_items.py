@@ -46,7 +46,7 @@ def retry_items(
         return retry_run(run=run, actor=actor, model=model)
     if run.status not in (RunStatus.FAILED, RunStatus.COMPLETED):
         return _again_beside_others(run, actor, items, step, value)
-    container = _container(run, step)
+    container = _container(run, step, anew=given)
     chosen = _chosen(container, items, anew=given and run.status == RunStatus.COMPLETED)
     if run.status == RunStatus.COMPLETED:
         values = {chosen[0]: value} if given else None
@@ -115,7 +115,7 @@ def _open_containers(run: Run, step: str | None, scope: str) -> list[StepRun]:
     return list(rows.filter(step_key=step) if step is not None else rows)
 
 
-def _container(run: Run, step: str | None) -> StepRun:
+def _container(run: Run, step: str | None, *, anew: bool = False) -> StepRun:
     """The current row of the container whose items are meant."""
     rows: dict[str, StepRun] = {}
     found = StepRun.objects.filter(run=run, tenant_id=run.tenant_id, scope="").defer("output", "variables")
@@ -140,7 +140,7 @@ def _container(run: Run, step: str | None) -> StepRun:
             "from_step", f"The step “{step}” has no items in this run.", "Name a loop or a for each."
         )
     row = rows[step]
-    if row.pk not in with_failed and run.status == RunStatus.COMPLETED:
+    if row.pk not in with_failed and run.status == RunStatus.COMPLETED and not anew:
         raise Conflict(f"No item of “{row.label}” failed.", code="nothing_failed")
     return row
 

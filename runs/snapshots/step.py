@@ -10,6 +10,7 @@ from typing import Any
 
 from runs.engine.statuses import AttemptStatus, StepStatus
 from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
+from runs.selectors import variables_of
 from runs.snapshots import words
 from runs.snapshots.outbox import Sent, sent_of
 from runs.snapshots.run import Output, as_json, definitions_of, output_view, step_type_of, tile_of, unpacked
@@ -288,14 +289,9 @@ def _variables(run: Run, definition: Definition) -> JSONObject:
     values: JSONObject = {v.name: v.default for v in definition.context_variables()}
     values |= {k: v for k, v in run.input.items() if k in {w.name for w in definition.input_variables()}}
     values |= run.variables or {}
-    setters = (
-        StepRun.objects.filter(run=run, tenant_id=run.tenant_id)
-        .exclude(variables={})
-        .order_by("variables_seq")
-    )
-    for changed in setters.values_list("variables", flat=True):
-        values |= changed
-    return values
+    setters = StepRun.objects.filter(run=run, tenant_id=run.tenant_id).exclude(variables={})
+    by_steps = setters.values_list("variables_seq", "variables")
+    return {**values, **variables_of(definition, values, by_steps, run.debug.get("edits", ()))}
 
 
 def shown_value(path: str, value: JSONValue) -> Value:

@@ -25,6 +25,8 @@ from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.models import Connection
+from workflows.services.change_persona import save_persona
+from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
 from workflows.services.events import send_event
@@ -131,6 +133,18 @@ def a_provider_account(world: World) -> dict[str, Any]:
         base_url="http://127.0.0.1:9/v1",
     )
     return {"pk": made.pk}
+
+
+def a_prompt(world: World) -> dict[str, Any]:
+    return {"pk": create_prompt(actor=world.bob, name="Greeting", text="Write.").pk}
+
+
+def a_prompt_of_the_api(world: World) -> dict[str, Any]:
+    return {"id": create_prompt(actor=world.bob, name="Canary prompt", text="Canary.").pk}
+
+
+def a_persona(world: World) -> dict[str, Any]:
+    return {"pk": save_persona(actor=world.bob, name="Muse", text="You sing.").pk}
 
 
 def a_stored_key(world: World) -> dict[str, Any]:
@@ -281,6 +295,22 @@ ROUTES: dict[str, Route] = {
     "workflows:member_role": thing(a_member, POST=PEOPLE, sample={"role": "viewer"}),
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
+    "workflows:prompts": page(GET=VIEW),
+    "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
+    "workflows:prompt": thing(
+        a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
+    ),
+    "workflows:prompt_remove": thing(a_prompt, POST=EDIT),
+    "workflows:persona_new": page(
+        GET=EDIT, POST=EDIT, sample={"name": "Muse", "colour": "2", "text": "Sing."}
+    ),
+    "workflows:persona": thing(
+        a_persona, GET=VIEW, POST=EDIT, sample={"name": "Muse", "colour": "3", "text": "Sing more."}
+    ),
+    "workflows:persona_remove": thing(a_persona, POST=EDIT),
+    "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
+    "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
     "workflows:connection_new": page(
         GET=KEYS, POST=KEYS, sample={"provider": "openai", "name": "Ours", "key": "sk-1"}
@@ -429,4 +459,7 @@ ROUTES: dict[str, Route] = {
     "/api/workflow-templates/<id>": thing(a_template_of_the_api, GET=VIEW),
     "/api/workflow-templates/<id>/apply": thing(a_template_of_the_api, POST=EDIT),
     "/api/step-types": page(GET=VIEW),
+    "/api/prompts": page(GET=VIEW),
+    "/api/prompts/<id>": thing(a_prompt_of_the_api, GET=VIEW),
+    "/api/personas": page(GET=VIEW),
 }

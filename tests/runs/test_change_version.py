@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.urls import reverse
 
 from runs.models import Event, Run, StepRun
 from runs.services.change_version import continue_on_version, versions_to_continue
@@ -11,7 +12,7 @@ from tests.api.support import Api, error_of
 from tests.runs.support import definition_of, driven, event_types, node, rows, started
 from tests.runs.test_drive_items import each, failing, items, text
 from tests.support import runs as make
-from tests.support.factories import World
+from tests.support.factories import World, client_of
 from workflows.definition.graph import Definition
 from workflows.lib.errors import Conflict, Invalid
 from workflows.models import Workflow
@@ -69,6 +70,8 @@ def test_the_failed_step_may_be_gone(world: World) -> None:
     publish(run, definition_of([text("a", "A"), text("c", "C")], "a>c"), 2)
     continue_on_version(run=run, actor=world.bob, version=2)
     assert driven(run).status == "completed", run.error
+    assert client_of(world.bob).get(reverse("runs:detail", args=[run.pk])).status_code == 200
+    assert Api(world.bob).get(f"/workflow-executions/{run.pk}").json()["status"] == "completed"
 
 
 def test_a_paused_run_stays_paused(world: World) -> None:

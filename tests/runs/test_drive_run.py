@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from runs.models import Attempt, Event, Mail, Review, Run, StepRun
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.decide_review import decide_early, decide_review
 from runs.services.execute_step import run_inline
+from runs.services.prepared import Prepared
+from tests.runs.poison import Poison
 from tests.runs.support import definition_of, driven, event_types, node, rows, started, statuses
 from tests.support.factories import World, member
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
@@ -324,7 +327,41 @@ def test_a_step_that_was_running_when_its_driver_died_is_made_again_without_blam
     assert not row.attempts.get().counted
 
 
-def test_a_step_that_stopped_its_worker_three_times_fails_with_that_reason(world: World) -> None:
+@pytest.mark.parametrize("tame", [False, True])
+def test_who_has_stopped_two_workers_is_made_alone_and_only_its_own_death_blames_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, tame: bool
+) -> None:
+    """The poison and a step that stood beside it: the one dies in its child, the other completes in its own."""
+    real, poison = Prepared.type_of, Poison()
+    monkeypatch.setattr(
+        Prepared, "type_of", lambda self, step: poison if step.key == "p" else real(self, step)
+    )
+    run = started(world.bob, definition_of([node("p"), node("a")], edges=[]), {"tame": tame})
+    for key in ("p", "a"):
+        StepRun.objects.create(
+            run=run,
+            tenant=run.tenant,
+            step_key=key,
+            label=key.title(),
+            type="transform",
+            status=StepStatus.RUNNING,
+            attempt=1,
+            crashes=1,
+        )
+    driven(run)
+    found = rows(run)
+    assert found["a"].status == "completed"
+    if tame:
+        assert run.status == RunStatus.COMPLETED, run.error
+        assert found["p"].output["pid"] != os.getpid()
+        return
+    assert (run.status, run.error["code"]) == (RunStatus.FAILED, "crashed")
+    assert "stopped 3 times in this step" in run.error["message"]
+    assert "signal 9" in run.error["detail"]
+    assert found["p"].crashes == 3
+
+
+def test_what_takes_its_worker_along_again_and_again_fails_in_the_end(world: World) -> None:
     run = started(world.bob, definition_of([node("a")]), {"x": 1})
     StepRun.objects.create(
         run=run,
@@ -334,7 +371,7 @@ def test_a_step_that_stopped_its_worker_three_times_fails_with_that_reason(world
         type="transform",
         status=StepStatus.RUNNING,
         attempt=1,
-        crashes=2,
+        crashes=9,
     )
     driven(run)
     assert (run.status, run.error["code"]) == (RunStatus.FAILED, "crashed")

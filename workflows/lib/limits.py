@@ -31,6 +31,9 @@ STEP_ROUNDS: Final = Limit(50, "rounds", "A step may be sent back at most {value
 CRASHES_PER_STEP: Final = Limit(
     3, "crashes", "The worker stopped {value} times in this step, so it was not tried again."
 )
+INTERRUPTIONS_PER_STEP: Final = Limit(
+    10, "crashes", "The worker stopped {value} times during this step, so it was not tried again."
+)
 RUN_DEPTH: Final = Limit(8, "levels", "Workflows may start each other at most {value} levels deep.")
 EVENT_BYTES: Final = Limit(
     262_144, "bytes", "The data of an event is larger than {value} bytes, the most one takes."

@@ -33,6 +33,14 @@ class Prompt(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     removed_at = models.DateTimeField(null=True, blank=True)
+    trials = models.OneToOneField(
+        Workflow,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The hidden workflow under which it is run alone.",
+    )
 
     objects = TenantQuerySet["Prompt"].as_manager()
 

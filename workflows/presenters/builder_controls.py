@@ -22,6 +22,7 @@ from workflows.definition.graph import (
 from workflows.expressions.rows import Operator
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
+from workflows.presenters.builder_library import LibraryChoices
 from workflows.providers import registry as providers
 from workflows.steps.base import StepType
 from workflows.steps.fields import (
@@ -113,7 +114,12 @@ def field_of(problem: Problem) -> str:
 
 
 def sections_of(
-    step: StepDef, kind: StepType, problems: Sequence[Problem], *, extra_rows: str = ""
+    step: StepDef,
+    kind: StepType,
+    problems: Sequence[Problem],
+    *,
+    extra_rows: str = "",
+    library: LibraryChoices | None = None,
 ) -> tuple[Section, ...]:
     """The type's own settings. `extra_rows` names the setting that gets an empty row (adding one without script)."""
     fields = config_fields(kind.ConfigForm)
@@ -127,6 +133,8 @@ def sections_of(
     grouped: dict[str, tuple[list[Control], list[Control]]] = {}
     for name, field in fields.items():
         control = _control(step, name, field, values[name], tuple(by_field.get(name, ())))
+        if library is not None and field.kind in ("persona", "library_prompt"):
+            control = _of_library(control, library)
         control = replace(
             control,
             hidden=_is_hidden(field, values),
@@ -173,6 +181,14 @@ def _control(
             control, entries=pairs, names=field.names, values=field.values, takes_data=not field.plain
         )
     return _by_kind(control, value)
+
+
+def _of_library(control: Control, library: LibraryChoices) -> Control:
+    if control.kind == "persona":
+        chosen = str(control.value or "")
+        value = library.persona_value(chosen)
+        return replace(control, kind="choice", value=value, choices=library.personas(chosen))
+    return replace(control, value=library.prompt(control.value or {}), takes_data=True)
 
 
 def _by_kind(control: Control, value: JSONValue) -> Control:

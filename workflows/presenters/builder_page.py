@@ -29,6 +29,7 @@ from workflows.presenters.builder_controls import (
     variable_rows,
     wrong_section,
 )
+from workflows.presenters.builder_library import LibraryChoices
 from workflows.presenters.builder_nests import EMPTY_BODY, nest_words
 from workflows.presenters.builder_rails import MARK, NESTED_MARK, Rail, end_rail, gap_rail, step_rail
 from workflows.selectors import published_versions
@@ -308,6 +309,7 @@ class BuilderPage:
         self.start = next(
             (step for step in self.definition.steps if step.type == START and step.parent is None), None
         )
+        self.library = LibraryChoices(workflow.tenant)
         self._bodies: dict[str | None, Body] = {}
         self._rows: dict[str | None, tuple[StepRow, ...]] = {}
 
@@ -728,7 +730,7 @@ class BuilderPage:
         problems = self._by_step.get(step.key, ())
         sections: list[Section] = []
         if kind is not None:
-            sections += sections_of(step, kind, problems, extra_rows=self.extra_rows)
+            sections += sections_of(step, kind, problems, extra_rows=self.extra_rows, library=self.library)
         paths = {edge.source for edge in self.definition.incoming(step.key)}
         if len(paths) > 1:
             sections.append(join_section(step, len(paths), problems))

@@ -24,6 +24,7 @@ from workflows.services.check_workflow import models_of
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import refuse_bad_structure
 from workflows.services.fields import clean_description, clean_name, clean_tags
+from workflows.services.library import library_problems, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -106,7 +107,11 @@ def look_through(*, actor: Actor, text: str) -> tuple[Entry, ...]:
             bool(each.project) and each.project.casefold() not in known_projects,
             document.placed(
                 replace(problem, path=_path(each, problem))
-                for problem in (*validate(each.definition, CATALOG, models=check), *missing(each.definition))
+                for problem in (
+                    *validate(each.definition, CATALOG, models=check),
+                    *missing(each.definition),
+                    *_missing_of_library(actor, each.definition),
+                )
             ),
         )
         for each in found
@@ -272,6 +277,17 @@ def _missing_workflows(
         return said
 
     return problems
+
+
+def _missing_of_library(actor: Actor, definition: Definition) -> list[Problem]:
+    """Which prompts and personas its steps name that this tenant has not, each with the place of its step."""
+    places = {step.key: index for index, step in enumerate(definition.steps)}
+    return [
+        replace(problem, path=f"nodes[{places[problem.step_key]}].config.{problem.field}")
+        if problem.step_key in places
+        else problem
+        for problem in library_problems(with_library(definition, actor.tenant), actor.tenant)
+    ]
 
 
 def _decision(entry: Entry, if_there: str, choices: Mapping[str, str]) -> IfThere:

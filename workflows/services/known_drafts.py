@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -31,6 +32,8 @@ def known_draft(workflow_id: UUID, revision: int) -> Definition | None:
 
 def keep_draft(workflow_id: UUID, revision: int, definition: Definition) -> None:
     """Keep it once the transaction is through (at once outside of one)."""
+    if definition.library:  # a restored version brings its frozen texts; a draft follows the library as it is
+        definition = replace(definition, library={})
 
     def keep() -> None:
         with _lock:

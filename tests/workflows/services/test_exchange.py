@@ -14,6 +14,7 @@ from tests.support.factories import World
 from workflows.definition.schema import parse_definition
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound
 from workflows.models import Workflow
+from workflows.services.change_prompt import create_prompt
 from workflows.services.change_workflow import archive_workflow
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import compile_draft
@@ -192,3 +193,19 @@ def test_a_tenants_workflows_are_read_in_a_constant_number_of_queries(
         make(world, f"Number {number}", [merge()])
     with django_assert_max_num_queries(6):
         export_workflows(actor=world.vera)
+
+
+def test_prompts_and_personas_are_named_and_missing_ones_are_said_with_their_place(world: World):
+    create_prompt(actor=world.bob, name="House style", text="Write plainly.")
+    config = {"library_prompt": {"name": "House style"}, "persona": "Analyst of ours"}
+    workflow = make(world, "Styled", [{"id": "a", "type": "llm", "name": "Write", "config": config}])
+    text = export_workflow(workflow=workflow, actor=world.bob).text
+    assert "name: House style" in text
+    (here,) = look_through(actor=world.bob, text=text)
+    assert "unknown_prompt" not in {problem.code for problem in here.problems}
+    (there,) = look_through(actor=world.charlie, text=text)
+    said = {problem.code: problem.path or "" for problem in there.problems}
+    assert "workflows[0].nodes[0].config.library_prompt" in said["unknown_prompt"]
+    assert said["unknown_persona"].startswith("line ")
+    import_document(actor=world.charlie, text=text)
+    assert export_workflows(actor=world.charlie).text == text

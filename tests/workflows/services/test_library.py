@@ -94,6 +94,8 @@ def test_a_published_version_keeps_the_text_whatever_becomes_of_the_library(worl
         publish_workflow(workflow=flow, actor=world.bob)
     restore_version(workflow=flow, version=first, actor=world.bob)
     assert config_of(flow, "pinned")["library_prompt"]["version"] == 1
+    # The restored draft follows the library as it is, not the texts that the version kept.
+    assert not compile_draft(flow).library
 
 
 def test_only_new_steps_take_the_new_version(world: World):

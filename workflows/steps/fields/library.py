@@ -28,7 +28,8 @@ class LibraryPromptField(ConfigField):
     """A prompt of the library: `{"name", "version" (a number, or null for the latest), "parameters": {name: value}}`.
 
     Also read: its bare name. The values are texts with `{{ … }}`, or expressions after `=`.
-    In a form: `NAME__name`, `NAME__version`, and repeated `NAME__parameter` with `NAME__value`.
+    In a form: `NAME__name`, `NAME__version`, and repeated `NAME__parameter` with `NAME__value`; `NAME__was` is the name
+    that the form showed.
     """
 
     kind = "library_prompt"
@@ -55,6 +56,9 @@ class LibraryPromptField(ConfigField):
         if f"{name}__name" not in data:
             return None
         names, values = all_of(data, f"{name}__parameter"), all_of(data, f"{name}__value")
+        if data.get(f"{name}__was", data[f"{name}__name"]) != data[f"{name}__name"]:
+            # Another prompt was chosen: the old one's version says nothing about it.
+            return {"name": data[f"{name}__name"]}
         given = {key: value for key, value in zip(names, values, strict=False) if key and value.strip()}
         return {"name": data[f"{name}__name"], "version": data.get(f"{name}__version"), "parameters": given}
 
