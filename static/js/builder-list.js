@@ -82,6 +82,8 @@
     document.querySelector("#dialogs dialog[open]")?.close();
     for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
     remember();
+    // A switch that was pressed keeps its own state through a morph: it says what the card says.
+    for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";
     if (!focus) return;
     requestAnimationFrame(() => {
       const card = key ? document.getElementById(`step-${key}`) : null;

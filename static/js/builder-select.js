@@ -112,6 +112,9 @@
     } else if (plain && event.key.toLowerCase() === "x" && card && stepwell.singleKeys?.() !== false && card.querySelector("[data-pick]")) {
       choose(card.dataset.card, !chosen.has(card.dataset.card), { range: event.shiftKey });
       event.preventDefault();
+    } else if (plain && event.key.toLowerCase() === "e" && card && stepwell.singleKeys?.() !== false && card.querySelector(":scope > .step__head [role=switch]")) {
+      card.querySelector(":scope > .step__head [role=switch]").click();
+      event.preventDefault();
     } else if (plain && (event.key === "Delete" || event.key === "Backspace") && chosen.size && !event.target.closest?.("[data-rows]")) {
       bar().querySelector("[value=delete]").click();
       event.preventDefault();

@@ -12,6 +12,8 @@
   };
   const on = () => (stored() ?? document.body.dataset.singleKeys ?? "on") !== "off";
 
+  stepwell.singleKeys = on;
+
   stepwell.enliven("[data-keys-switch]", (box) => {
     box.checked = on();
     box.addEventListener("change", () => {

@@ -380,6 +380,7 @@ ROUTES: dict[str, Route] = {
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
+    "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
