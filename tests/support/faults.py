@@ -12,8 +12,10 @@ from uuid import UUID
 
 from django.db import connection
 
+from tests.support.jobs import eventually
 from tests.support.site import LEASE_SECONDS, Site, kill
 
+START_SECONDS = 180.0
 _HOLD_SQLITE = (
     "import sqlite3, sys, time\n"
     "held = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60)\n"
@@ -48,13 +50,19 @@ class Faults:
     def kill_worker(self, runs: list[UUID]) -> None:
         place = self.chance.randrange(2)
         kill(self.workers[place])
-        self.workers[place] = self.site.worker()
+        self.workers[place] = self._worker()
 
     def kill_everybody(self, runs: list[UUID]) -> None:
         for process in (*self.workers, *self.keepers):
             kill(process)
-        self.workers = [self.site.worker(), self.site.worker()]
         self.keepers = [self.site.keeper(), self.site.keeper()]
+        self.workers = [self._worker(), self._worker()]
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        """A new worker that is at work: a busy machine takes its time to start one, which is no fault of ours."""
+        worker = self.site.worker()
+        eventually(lambda: f'.{worker.pid}", "threads"' in self.site.said(), START_SECONDS)
+        return worker
 
     def kill_keeper(self, runs: list[UUID]) -> None:
         place = self.chance.randrange(2)
@@ -65,7 +73,7 @@ class Faults:
         place = self.chance.randrange(2)
         self.workers[place].send_signal(signal.SIGTERM)
         self.workers[place].wait(timeout=30)
-        self.workers[place] = self.site.worker()
+        self.workers[place] = self._worker()
 
     def flush(self, runs: list[UUID]) -> None:
         self.site.redis.client().flushall()
