@@ -396,8 +396,8 @@ ROUTES: dict[str, Route] = {
     "outbox:index": page(GET=VIEW),
     "notifications:index": page(GET=VIEW),
     "notifications:latest": page(GET=VIEW),
-    "notifications:read": page(POST=VIEW),
-    "notifications:preferences": page(GET=VIEW, POST=VIEW),
+    "notifications:read": signed_in("POST"),  # one's own, which nobody else sees
+    "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
