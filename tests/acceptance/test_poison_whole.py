@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from runs.services.doctor import examine
 from tests.runs.support import definition_of, event_types, node, started
 from tests.support import poison
 from tests.support.factories import World
-from tests.support.fake_openai import FakeOpenAI, Reply
+from tests.support.fake_openai import FakeOpenAI, Reply, Request
 from tests.support.jobs import eventually
 from tests.support.site import Site
 from workflows.definition.graph import Definition
@@ -63,11 +64,19 @@ class Supervised:
 def test_a_step_that_kills_its_worker_fails_after_three_times_and_holds_up_nobody(
     site: Site, world: World, model: FakeOpenAI
 ) -> None:
-    model.default = lambda _: Reply(pieces=["word "] * 5, delay_s=0.05)
+    def answer(request: Request) -> Reply:
+        if "Be long." in request.prompt:
+            return Reply(pieces=["word "] * 40, delay_s=0.1)
+        return Reply(pieces=["word "] * 5, delay_s=0.05)
+
+    model.default = answer
     supervised = Supervised(site)
     site.keeper()
     poisoned = started(world.bob, definition_of([node("p", "poison"), node("after")], "p>after"))
     # They come and go beside it, and lose a try now and then.
+    # Long enough to be at work each time that the worker dies: twice beside the poison makes it as suspect as that.
+    long = node("long", "llm", config={"prompt": "Be long.", "model": "openai:fake-small"})
+    bystander = started(world.bob, definition_of([{**long, "retry_policy": {"max_attempts": 1}}, node("end")], "long>end"))
     others = [started(world.bob, chain("short", 4)), started(world.charlie, chain("other", 4))]
 
     def over(run: Run) -> bool:
@@ -86,9 +95,12 @@ def test_a_step_that_kills_its_worker_fails_after_three_times_and_holds_up_nobod
     event_types(poisoned)
 
     late = started(world.charlie, chain("late", 2))
-    for run in (*others, late):
+    for run in (bystander, *others, late):
         eventually(lambda run=run: over(run), PATIENCE_SECONDS)  # type: ignore[misc]
         run.refresh_from_db()
         assert run.status == RunStatus.COMPLETED, run.error
+    spared = StepRun.objects.get(run=bystander, step_key="long")
+    sys.stdout.write(f"The bystander lost its worker {spared.crashes} times\n")
+    assert (spared.output or {})["content"].split() == ["word"] * 40
     assert not Attempt.objects.filter(status="open").exists()
     assert list(examine()) == []
