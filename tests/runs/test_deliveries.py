@@ -514,7 +514,7 @@ def test_the_outbox_and_the_receipts_are_on_their_page_in_the_panel_and_in_the_a
     assert "Mail to ann@example.com" in panel
     assert "accepted_at" in panel
     [row] = vera.get(f"/api/workflow-executions/{sent.pk}/deliveries").json()["items"]
-    assert (row["status"], row["copy"]["subject"], row["node_id"]) == ("sent", "Your order", "a")
-    assert row["receipt"]["message_id"] == row["copy"]["message_id"]
+    assert (row["status"], row["rendered"]["subject"], row["node_id"]) == ("sent", "Your order", "a")
+    assert row["receipt"]["message_id"] == row["rendered"]["message_id"]
     assert vera.get(f"/api/workflow-executions/{tested.pk}/deliveries?status=sent").json()["count"] == 0
     assert "data-item" not in client_of(world.charlie).get("/outbox/").content.decode()
