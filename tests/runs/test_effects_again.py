@@ -94,7 +94,9 @@ def test_a_new_round_asks_before_it_posts_again(
     driven(run)
     assert rows(run)["n"].output == {"content": "order 7"}, "who skips it goes on with the answer of before"
     first, *second = outside.requests
-    states = list(Delivery.objects.filter(run=run).order_by("step_run__round").values_list("status", flat=True))
+    states = list(
+        Delivery.objects.filter(run=run).order_by("step_run__round").values_list("status", flat=True)
+    )
     if answer == "skip":
         assert (second, states) == ([], ["sent", "skipped"])
         assert rows(run)["s"].output["delivery"] == "skipped"
@@ -109,7 +111,9 @@ def test_another_version_keeps_what_was_sent_and_asks_where_it_is_to_be_done_aga
 ) -> None:
     run = failed(world, outside)
     nodes = [text("a", "A"), order(outside), text("n", "order {{ previous.json.id }}"), node("g", "review")]
-    publish(run, definition_of([*nodes, node("b", config={**BROKEN, "expression": "input.gone"})], "a>s>n>g>b"), 2)
+    publish(
+        run, definition_of([*nodes, node("b", config={**BROKEN, "expression": "input.gone"})], "a>s>n>g>b"), 2
+    )
     publish(run, definition_of([*nodes, text("b", "B {{ steps.S.json.id }}")], "a>s>n>g>b"), 3)
     continue_on_version(run=run, actor=world.bob, version=2)
     assert driven(run).status == "failed"
@@ -118,7 +122,9 @@ def test_another_version_keeps_what_was_sent_and_asks_where_it_is_to_be_done_aga
     asked = Review.objects.get(run=run, status="open")
     assert asked.kind == "effect"
     decide_review(review=asked, actor=world.bob, decision="skip")
-    decide_review(review=Review.objects.get(run=driven(run), status="open"), actor=world.bob, decision="approve")
+    decide_review(
+        review=Review.objects.get(run=driven(run), status="open"), actor=world.bob, decision="approve"
+    )
     assert driven(run).status == "failed"
     continue_on_version(run=run, actor=world.bob, version=3)
     assert driven(run).status == "completed", run.error

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +20,13 @@ from tests.runs.support import definition_of, driven, event_types, node, rows, s
 from tests.runs.test_drive_items import each, text
 from tests.support.factories import World
 from tests.support.fake_openai import FakeOpenAI, Reply
-from tests.support.outside import Answer, Outside
 from tests.support.jobs import eventually
+from tests.support.outside import Answer, Outside
 from workflows.expressions.names import Scope
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import ErrorInfo
 from workflows.steps import registry
-from workflows.steps.base import Completed, ExecutionKind, RunFacts
+from workflows.steps.base import RunFacts
 
 # The child sees only what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -111,7 +110,9 @@ def test_work_that_cannot_be_handed_over_fails_and_says_so(work: Work) -> None:
     assert told[0].error.code != "crashed", "the step was never made"
 
 
-def test_a_child_that_cannot_begin_does_not_blame_the_step(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_cannot_begin_does_not_blame_the_step(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "no.such.settings")
     result = isolated.run_alone(work)
     assert isinstance(result.error, ErrorInfo)
@@ -130,9 +131,7 @@ def test_what_ends_the_whole_group_is_no_crash_of_the_step(work: Work) -> None:
     assert told[0].error is None
 
 
-def test_a_step_that_ends_the_program_ends_itself_only(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_ends_the_program_ends_itself_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a thread, on the loop of all runs, and at once in the driver: the run fails, and the next one works."""
 
     def leave(*_: object) -> None:
