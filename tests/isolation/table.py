@@ -396,7 +396,9 @@ ROUTES: dict[str, Route] = {
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
     "runs:breakpoints": thing(a_run, {"toggle": "two"}, POST=CONTROL),
-    "runs:edit": thing(a_held_run, {"what": "output", "step": "one", "kind": "text", "value": "x"}, POST=CONTROL),
+    "runs:edit": thing(
+        a_held_run, {"what": "output", "step": "one", "kind": "text", "value": "x"}, POST=CONTROL
+    ),
     "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),

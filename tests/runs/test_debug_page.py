@@ -10,7 +10,6 @@ from django.test import Client
 from django.urls import reverse
 
 from runs.models import Event, Run
-from runs.services.control_run import pause_run
 from runs.services.debug_run import breakpoints_of
 from runs.snapshots import run_snapshot
 from runs.snapshots.words import one_line, subject
@@ -84,8 +83,11 @@ def test_variables_are_shown_and_changed_while_held(world: World) -> None:
     definition = definition_of(nodes, "a>b", variables=[tone])
     run = driven(started(world.bob, definition, breakpoints=["b"]))
     shown = panel(client, run, "b")
-    assert "calm" in shown and "tone" in shown
-    assert post(client, run, "edit", what="variable", name="tone", kind="text", value="loud").status_code == 204
+    assert "calm" in shown
+    assert "tone" in shown
+    assert (
+        post(client, run, "edit", what="variable", name="tone", kind="text", value="loud").status_code == 204
+    )
     driven(run)
     assert "changed by" in panel(client, run, "b")
     post(client, run, "resume")
@@ -107,7 +109,8 @@ def test_the_whole_run_and_its_items_as_files(world: World) -> None:
     client = client_of(world.bob)
     whole = json.loads(client.get(reverse("runs:whole", args=[run.pk])).getvalue())
     assert whole["output"] == run.output
-    assert len(whole["items"]) == 2 and len(whole["steps"]) == run.step_runs.count()
+    assert len(whole["items"]) == 2
+    assert len(whole["steps"]) == run.step_runs.count()
     assert [event["seq"] for event in whole["events"]] == list(range(1, run.event_seq + 1))
     body = client.get(reverse("runs:items_csv", args=[run.pk, "f"])).getvalue().decode()
     lines = list(csv.reader(io.StringIO(body)))
