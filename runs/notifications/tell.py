@@ -43,7 +43,9 @@ class Occasion:
     round: str = ""
 
 
-def tell(occasion: Occasion, people: Iterable[User], *, now: datetime | None = None) -> list[Notification]:
+def tell(
+    occasion: Occasion, people: Iterable[User | None], *, now: datetime | None = None
+) -> list[Notification]:
     """Write the rows of this occasion for these people, as each of them wishes; who was told already is left out.
 
     Only members of the tenant are told, and of what is for owners and admins only those. Call it in the transaction
@@ -51,7 +53,7 @@ def tell(occasion: Occasion, people: Iterable[User], *, now: datetime | None = N
     """
     at = now or utc_now()
     info = KINDS[occasion.kind]
-    wanted = list(dict.fromkeys(person.pk for person in people))
+    wanted = list(dict.fromkeys(person.pk for person in people if person is not None))
     members = {
         row.user_id: row
         for row in Membership.objects.filter(

@@ -131,7 +131,7 @@ def _tell_of_review(event: Event, run: Run) -> None:
 
 
 def tell_of_review(
-    kind: str, review: Review, people: Iterable[User], *, round: str = "", text: str = ""
+    kind: str, review: Review, people: Iterable[User | None], *, round: str = "", text: str = ""
 ) -> list[Notification]:
     """Tell these people of a review: asked, due, escalated, delegated. `review.run.workflow` is loaded or read.
 
