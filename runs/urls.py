@@ -2,12 +2,13 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start
+from runs.views import dashboard, estimates, library, outbox, palette, reviews, runs, saved, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),
