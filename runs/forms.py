@@ -78,6 +78,31 @@ class RetryItemsForm(forms.Form):
         return None if said == "failed" else [int(part) for part in said.split(",")]
 
 
+class EditForm(forms.Form):
+    """A change of a run that is held. Cleaned: `what` (variable, input, output), `step`, `name`, `value`, `rerun`.
+
+    `kind` says how `value` is written: `text`, or `json` for anything else.
+    """
+
+    what = forms.ChoiceField(choices=[(name, name) for name in ("variable", "input", "output")])
+    step = forms.CharField(required=False, max_length=64)
+    name = forms.CharField(required=False, max_length=120)
+    kind = forms.ChoiceField(choices=[("text", "text"), ("json", "json")])
+    value = forms.CharField(required=False, strip=False, max_length=2_000_000)
+    rerun = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        text = str(data.get("value") or "").replace("\r\n", "\n")
+        data["value"] = text
+        if data.get("kind") == "json":
+            try:
+                data["value"] = json.loads(text)
+            except ValueError as error:
+                self.add_error("value", f"This is not JSON: {error}.")
+        return data
+
+
 class HistoryForm(forms.Form):
     """The filters of the history, as they stand in the address. What cannot be read is left out, not refused."""
 
