@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from runs.views import (
     dashboard,
     debug,
+    estimates,
     files,
     library,
     notifications,
@@ -20,6 +21,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),
