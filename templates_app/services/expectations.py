@@ -168,5 +168,12 @@ def _past(tenant: Tenant, templates: list[WorkflowTemplate]) -> dict[UUID, tuple
     took = ExpressionWrapper(
         F("workflow__runs__completed_at") - F("workflow__runs__started_at"), output_field=DurationField()
     )
-    rows = done.order_by().values_list("template_id").annotate(Count("workflow__runs"), Avg(took))
-    return {pk: (count, average.total_seconds()) for pk, count, average in rows if isinstance(average, timedelta)}
+    rows = (
+        done.order_by()
+        .values("template_id")
+        .annotate(count=Count("workflow__runs"), average=Avg(took))
+        .values_list("template_id", "count", "average")
+    )
+    return {
+        pk: (count, average.total_seconds()) for pk, count, average in rows if isinstance(average, timedelta)
+    }
