@@ -379,6 +379,7 @@ ROUTES: dict[str, Route] = {
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
+    "runs:export": page(GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
