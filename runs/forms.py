@@ -155,7 +155,7 @@ class HistoryForm(forms.Form):
         self._choose("workflow", choices)
         people = [("", "Anybody"), ("none", "Nobody: a trigger"), *starters(tenant)]
         wanted = str(self.data.get("person", "")) if self.is_bound else ""
-        if wanted not in dict(people) and (wanted.isdecimal() or _is_uuid(wanted.removeprefix("key:"))):
+        if wanted not in dict(people) and _is_starter(wanted):
             people.append((wanted, "Somebody who has left"))
         self._choose("person", people)
 
@@ -324,6 +324,12 @@ def _input_field(variable: VariableDef) -> forms.Field:
             return _JSONText(kind=list, **common)
         case _:
             return forms.CharField(widget=forms.Textarea(attrs={"rows": 5}), strip=False, **common)
+
+
+def _is_starter(text: str) -> bool:
+    if text.startswith("key:"):
+        return _is_uuid(text.removeprefix("key:"))
+    return text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def _is_uuid(text: str) -> bool:

@@ -153,9 +153,9 @@ def matching_runs(found: QuerySet[Run], tenant: Tenant, wanted: HistoryFilter) -
     if wanted.person == "none":
         found = found.filter(started_by__isnull=True, api_key__isnull=True)
     elif wanted.person.startswith("key:"):
-        found = found.filter(api_key_id=wanted.person.removeprefix("key:"))
+        found = found.filter(api_key_id=uuid.UUID(wanted.person.removeprefix("key:")))
     elif wanted.person:
-        found = found.filter(started_by_id=wanted.person)
+        found = found.filter(started_by_id=int(wanted.person))
     if wanted.cause:
         found = found.filter(status=RunStatus.FAILED, error__code=wanted.cause)
     if wanted.since is not None:

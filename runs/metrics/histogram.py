@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import Count, QuerySet, Sum
@@ -18,7 +18,7 @@ from runs.models import Run
 from runs.selectors import OPEN_STATUSES, HistoryFilter, matching_runs, runs_in_review
 from workflows.tenancy.models import Tenant
 
-MOST_BARS: Final = 72
+MOST_BARS: Final = 74
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _WIDTHS: Final = (
     *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE),
@@ -122,7 +122,7 @@ def _counted(
     for place, bar in enumerate(bars):
         # The first bar begins at a round time, and a clock that is a moment ahead must not hide a run.
         end = bar.end if bar is not bars[-1] else until or bar.end + timedelta(days=1)
-        moments = {adapt(_FROM): adapt(max(bar.start, since)), adapt(_TO): adapt(end)}
+        moments: dict[Any, Any] = {adapt(_FROM): adapt(max(bar.start, since)), adapt(_TO): adapt(end)}
         # Django made the statement, `place` counts the bars.
         parts.append(f"SELECT {place}, part.* FROM ({sql}) part")  # noqa: S608
         given += [

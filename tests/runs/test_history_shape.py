@@ -111,7 +111,7 @@ def test_the_bars_say_their_numbers_and_lead_to_their_runs(world: World) -> None
 
 
 def read(actor: Actor, **query: str) -> Any:
-    answer = client_of(actor).get(reverse("runs:export"), query)
+    answer: Any = client_of(actor).get(reverse("runs:export"), query)
     assert answer.status_code == 200
     assert "attachment" in answer["Content-Disposition"]
 
@@ -121,7 +121,6 @@ def read(actor: Actor, **query: str) -> Any:
     return async_to_sync(whole)().decode()
 
 
-@pytest.mark.django_db(transaction=True)
 def test_what_matches_goes_out_as_a_file(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runs.services.export_runs._AT_ONCE", 3)
     used = workflow(world.tenant, "=cmd()")
