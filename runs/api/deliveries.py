@@ -30,7 +30,7 @@ class DeliveryOut(Schema):
     node_id: str
     scope: str
     round: int
-    copy: Any
+    rendered: Any
     receipt: Any
     error: Any
     tries: int
@@ -75,7 +75,7 @@ def _delivery_json(row: Delivery) -> JSONObject:
         "node_id": row.step_run.step_key,
         "scope": row.step_run.scope,
         "round": row.step_run.round,
-        "copy": row.copy,
+        "rendered": row.copy,
         "receipt": row.receipt,
         "error": row.error,
         "tries": row.tries,

@@ -21,7 +21,7 @@ from schemathesis.checks import CHECKS
 
 from config.api import api as the_api
 from tests.api.support import Api, a_workflow, graph, node
-from tests.isolation.table import a_template_of_the_api
+from tests.isolation.table import a_prompt_of_the_api, a_template_of_the_api
 from tests.support import runs
 from tests.support.factories import World, key_of
 from workflows.lib import limits
@@ -158,6 +158,7 @@ def things(world: World, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
         "/api/workflow-executions": str(run.pk),
         "/api/reviews": str(runs.gate(run, "gate").pk),
         "/api/events": str(send_event(actor=world.bob, name="crm/lead.changed")[0].pk),
+        "/api/prompts": str(a_prompt_of_the_api(world)["id"]),
         "/api/workflow-templates": str(a_template_of_the_api(world)["id"]),
     }
 

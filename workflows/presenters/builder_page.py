@@ -14,6 +14,7 @@ from workflows.definition.diff import ChangeKind, Part, changes
 from workflows.definition.graph import Definition, EdgeDef, StepDef, VariableDef
 from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
 from workflows.definition.ordering import body_order, cycle, list_order
+from workflows.definition.repairs import Repair, repairs_of
 from workflows.definition.types import END, START, main_port
 from workflows.definition.uses import owner_step, uses
 from workflows.expressions.paths import normal
@@ -43,6 +44,8 @@ from workflows.steps.catalog import CATALOG
 PILL: Final = "start"  # what `?open=` says for the run form
 GROUPS: Final = {Group.THINK: "Think", Group.ASK: "Ask a person", Group.STEER: "Steer", Group.DO: "Do"}
 _DIAMONDS: Final = frozenset({"condition", "merge", "parallel", "filter"})
+# Problems that get buttons; the rest say what to do.
+_REPAIRED: Final = 20
 _MEANT: Final = re.compile(r"^Did you mean “(?P<right>[^”]+)”\?$")
 _WRONG: Final = re.compile(r"uses (?:the (?:step|input|variable) )?“(?P<wrong>[^”]+)”")
 
@@ -266,12 +269,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A problem in the panel. `meant` is what an easy fix writes in place of `wrong`."""
+    """A problem in the panel. `meant` is what an easy fix writes in place of `wrong`; `repairs` are other buttons."""
 
     problem: Problem
     key: str
     meant: str = ""
     wrong: str = ""
+    repairs: tuple[Repair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -771,11 +775,24 @@ class BuilderPage:
     def panel(self) -> Panel:
         key = next((step.key for step in self.listed if step.key in self.opened), None)
         row = self.row(key) if key is not None else None
-        mine = tuple(_check(problem) for problem in self.problems if row and problem.step_key == row.key)
-        others = tuple(_check(problem) for problem in self.problems if not row or problem.step_key != row.key)
+        mine = self._checks(problem for problem in self.problems if row and problem.step_key == row.key)
+        others = self._checks(problem for problem in self.problems if not row or problem.step_key != row.key)
         if row is None:
             return Panel(None, (), others, ())
         return Panel(row, self._references(row.step), mine, others)
+
+    def _checks(self, problems: Iterable[Problem]) -> tuple[Check, ...]:
+        """Problems with their easy fixes: the right spelling of a wrong word, or an operation on the graph."""
+        found = []
+        for place, problem in enumerate(problems):
+            meant, wrong = _MEANT.match(problem.fix or ""), _WRONG.search(problem.message)
+            key = problem.step_key or ""
+            repairs = repairs_of(problem, self.definition, CATALOG) if place < _REPAIRED else ()
+            if meant and wrong and key and field_of(problem) not in ("", "condition", "source_output"):
+                found.append(Check(problem, key, meant["right"], wrong["wrong"], repairs))
+            else:
+                found.append(Check(problem, key, repairs=repairs))
+        return tuple(found)
 
     def _references(self, step: StepDef) -> tuple[tuple[str, tuple[Reference, ...]], ...]:
         """What can be used in this step, nearest first."""
@@ -857,15 +874,6 @@ def step_tile(kind: StepType | None, step: StepDef) -> str:
 
 def _all(section: Section) -> tuple[Control, ...]:
     return (*section.controls, *section.more)
-
-
-def _check(problem: Problem) -> Check:
-    """A problem with its easy fix, where the sentence names the right spelling of a wrong one."""
-    meant, wrong = _MEANT.match(problem.fix or ""), _WRONG.search(problem.message)
-    key = problem.step_key or ""
-    if not (meant and wrong and key and field_of(problem) not in ("", "condition", "source_output")):
-        return Check(problem, key)
-    return Check(problem, key, meant["right"], wrong["wrong"])
 
 
 def _variable_reference(root: str, variable: VariableDef) -> Reference:

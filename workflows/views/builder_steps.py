@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect
@@ -30,7 +31,9 @@ from workflows.definition.operations import (
     update_step,
 )
 from workflows.definition.ordering import body_order
+from workflows.definition.repairs import repair
 from workflows.definition.uses import users_of
+from workflows.definition.validation import semantic_problems
 from workflows.forms.builder import changed_policies, read_place
 from workflows.lib.errors import Invalid, NotFound, Stale, StepwellError
 from workflows.lib.jsontypes import JSONObject
@@ -400,8 +403,11 @@ def _kept_config(step: StepDef, type_name: str) -> JSONObject:
 @require_POST
 @permission_required(EDIT)
 def fix(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
-    """POST `field`, `wrong`, `meant`: write the right spelling of some data in place of the wrong one."""
+    """Mend a problem in one press. POST `field`, `wrong`, `meant`: write the right spelling of some data in place of the
+    wrong one. POST `code`, `message`, `repair`: do what the problem with these words offers under that name."""
     workflow = the_workflow(request, pk, EDIT)
+    if "repair" in request.POST:
+        return perform(request, workflow, partial(_repaired, request, key), open_key=key)
     field, wrong, meant = (request.POST.get(name, "") for name in ("field", "wrong", "meant"))
 
     def operation(definition: Definition) -> Edit:
@@ -415,6 +421,14 @@ def fix(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
         return edit
 
     return perform(request, workflow, operation, open_key=key)
+
+
+def _repaired(request: TenantRequest, key: str, definition: Definition) -> Edit:
+    about = (request.POST.get("code"), request.POST.get("message"))
+    for problem in semantic_problems(definition, CATALOG):
+        if problem.step_key == key and (problem.code, problem.message) == about:
+            return repair(problem, request.POST.get("repair", ""), definition, CATALOG)
+    raise OperationRefused("solved", "That is solved already.")
 
 
 def _replaced(config: JSONObject, field: str, wrong: str, meant: str) -> JSONObject:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -271,6 +273,20 @@ def test_a_broken_reference_is_kept_checked_and_mended_by_one_press(world: World
     assert (
         Step.objects.get(workflow=workflow, key="score").config["prompt"] == "Score {{ steps.Tidy.content }}"
     )
+
+
+def test_a_check_offers_a_repair_that_one_press_does(world: World):
+    workflow = draft(world, BRANCHES)
+    Step.objects.filter(workflow=workflow, key="tidy").update(enabled=False)
+    page = client_of(world.bob).get(f"/workflows/{workflow.pk}/").content.decode()
+    assert "Turn on “Tidy”" in page
+    form = re.search(r'value="uses_off_step"><input type="hidden" name="message" value="([^"]+)"', page)
+    assert form is not None
+    message = unescape(form[1])
+    wish = {"code": "uses_off_step", "message": message, "repair": "turn_on"}
+    assert post(world, workflow, "steps/score/fix/", wish).status_code == 200
+    assert Step.objects.get(workflow=workflow, key="tidy").enabled
+    assert toast(post(world, workflow, "steps/score/fix/", wish)) == "That is solved already."
 
 
 def test_a_rename_rewrites_the_references_and_says_how_many(world: World):

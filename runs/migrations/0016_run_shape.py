@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0014_run_leased"),
+        ("runs", "0015_notifications"),
         ("tenancy", "0002_provider_accounts_and_budgets"),
         ("workflows", "0006_prompt_trials"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
