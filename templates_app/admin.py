@@ -88,12 +88,28 @@ class TemplateForm(forms.ModelForm[WorkflowTemplate]):
 class WorkflowTemplateAdmin(AuditedAdmin[WorkflowTemplate]):
     form = TemplateForm
     list_display = ("name", "category", "whose", "status", "offered", "steps", "install_count", "updated_at")
-    list_filter = (("submitted_at", admin.EmptyFieldListFilter), "status", "source", "category", ("tenant", admin.RelatedOnlyFieldListFilter))
+    list_filter = (
+        ("submitted_at", admin.EmptyFieldListFilter),
+        "status",
+        "source",
+        "category",
+        ("tenant", admin.RelatedOnlyFieldListFilter),
+    )
     search_fields = ("name", "slug", "category", "description", "tenant__name")
     list_select_related = ("tenant",)
     autocomplete_fields = ("tenant",)
     prepopulated_fields = {"slug": ("name",)}
-    readonly_fields = ("preview", "source", "revision", "origin", "submitted_at", "install_count", "created_by", "created_at", "updated_at")
+    readonly_fields = (
+        "preview",
+        "source",
+        "revision",
+        "origin",
+        "submitted_at",
+        "install_count",
+        "created_by",
+        "created_at",
+        "updated_at",
+    )
     actions = ("approve", "send_back", "publish", "withdraw", "duplicate")
     fieldsets = (
         (None, {"fields": ("name", "slug", "tenant", "status")}),
@@ -108,7 +124,10 @@ class WorkflowTemplateAdmin(AuditedAdmin[WorkflowTemplate]):
             },
         ),
         ("Offered to everybody", {"fields": ("submitted_at", "answer", "origin")}),
-        ("About", {"fields": ("source", "revision", "install_count", "created_by", "created_at", "updated_at")}),
+        (
+            "About",
+            {"fields": ("source", "revision", "install_count", "created_by", "created_at", "updated_at")},
+        ),
     )
 
     @admin.display(description="Whose", ordering="tenant__name")

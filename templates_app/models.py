@@ -67,7 +67,9 @@ class WorkflowTemplate(models.Model):
         default=dict, blank=True, help_text="Input for a first try: {name of a variable: value}."
     )
     revision = models.PositiveIntegerField(
-        default=1, editable=False, help_text="Rises with every new definition; those who use it are offered it."
+        default=1,
+        editable=False,
+        help_text="Rises with every new definition; those who use it are offered it.",
     )
     origin = models.ForeignKey(
         "self",
@@ -79,7 +81,11 @@ class WorkflowTemplate(models.Model):
         help_text="The workspace's template that this one for everybody was made of.",
     )
     submitted_at = models.DateTimeField(
-        "offered to everybody", null=True, blank=True, editable=False, help_text="Waits for an admin's answer."
+        "offered to everybody",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Waits for an admin's answer.",
     )
     answer = models.CharField(
         max_length=300, blank=True, help_text="What an admin answered to the offer; the workspace reads it."

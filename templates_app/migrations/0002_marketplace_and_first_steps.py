@@ -7,68 +7,143 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('templates_app', '0001_initial'),
-        ('tenancy', '0002_provider_accounts_and_budgets'),
-        ('workflows', '0006_prompt_trials'),
+        ("templates_app", "0001_initial"),
+        ("tenancy", "0002_provider_accounts_and_budgets"),
+        ("workflows", "0006_prompt_trials"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='workflowtemplate',
-            name='answer',
-            field=models.CharField(blank=True, help_text='What an admin answered to the offer; the workspace reads it.', max_length=300),
+            model_name="workflowtemplate",
+            name="answer",
+            field=models.CharField(
+                blank=True,
+                help_text="What an admin answered to the offer; the workspace reads it.",
+                max_length=300,
+            ),
         ),
         migrations.AddField(
-            model_name='workflowtemplate',
-            name='origin',
-            field=models.ForeignKey(blank=True, editable=False, help_text="The workspace's template that this one for everybody was made of.", null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='shared', to='templates_app.workflowtemplate'),
+            model_name="workflowtemplate",
+            name="origin",
+            field=models.ForeignKey(
+                blank=True,
+                editable=False,
+                help_text="The workspace's template that this one for everybody was made of.",
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="shared",
+                to="templates_app.workflowtemplate",
+            ),
         ),
         migrations.AddField(
-            model_name='workflowtemplate',
-            name='revision',
-            field=models.PositiveIntegerField(default=1, editable=False, help_text='Rises with every new definition; those who use it are offered it.'),
+            model_name="workflowtemplate",
+            name="revision",
+            field=models.PositiveIntegerField(
+                default=1,
+                editable=False,
+                help_text="Rises with every new definition; those who use it are offered it.",
+            ),
         ),
         migrations.AddField(
-            model_name='workflowtemplate',
-            name='sample',
-            field=models.JSONField(blank=True, default=dict, help_text='Input for a first try: {name of a variable: value}.'),
+            model_name="workflowtemplate",
+            name="sample",
+            field=models.JSONField(
+                blank=True, default=dict, help_text="Input for a first try: {name of a variable: value}."
+            ),
         ),
         migrations.AddField(
-            model_name='workflowtemplate',
-            name='submitted_at',
-            field=models.DateTimeField(blank=True, editable=False, help_text="Waits for an admin's answer.", null=True, verbose_name='offered to everybody'),
+            model_name="workflowtemplate",
+            name="submitted_at",
+            field=models.DateTimeField(
+                blank=True,
+                editable=False,
+                help_text="Waits for an admin's answer.",
+                null=True,
+                verbose_name="offered to everybody",
+            ),
         ),
         migrations.CreateModel(
-            name='FirstSteps',
+            name="FirstSteps",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('stays_with_demo', models.BooleanField(default=False)),
-                ('skipped_at', models.DateTimeField(blank=True, null=True)),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='first_steps', to=settings.AUTH_USER_MODEL)),
-                ('workflow', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='workflows.workflow')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("stays_with_demo", models.BooleanField(default=False)),
+                ("skipped_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenancy.tenant"
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="first_steps",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "workflow",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="workflows.workflow",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('tenant', 'user'), name='first_steps_once_per_person')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("tenant", "user"), name="first_steps_once_per_person")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='TemplateInstall',
+            name="TemplateInstall",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('revision', models.PositiveIntegerField(default=1)),
-                ('document', models.TextField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='installs', to='templates_app.workflowtemplate')),
-                ('tenant', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant')),
-                ('workflow', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='install', to='workflows.workflow')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("revision", models.PositiveIntegerField(default=1)),
+                ("document", models.TextField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="installs",
+                        to="templates_app.workflowtemplate",
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenancy.tenant"
+                    ),
+                ),
+                (
+                    "workflow",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="install",
+                        to="workflows.workflow",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-pk'],
-                'indexes': [models.Index(fields=['tenant', 'template'], name='install_of_template')],
+                "ordering": ["-created_at", "-pk"],
+                "indexes": [models.Index(fields=["tenant", "template"], name="install_of_template")],
             },
         ),
     ]

@@ -180,7 +180,12 @@ def update(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         messages.success(request, "The draft has what you chose. Undo takes it back.")
         return redirect("workflows:builder", workflow.pk)
     found = look_at_update(workflow=workflow, actor=request.actor)
-    context = {"section": "templates", "workflow": workflow, "update": found, "has_news": has_news(found.install)}
+    context = {
+        "section": "templates",
+        "workflow": workflow,
+        "update": found,
+        "has_news": has_news(found.install),
+    }
     return render(request, "templates_app/update.html", context)
 
 

@@ -36,7 +36,8 @@ def ours(world: World, text: str = "1") -> WorkflowTemplate:
         actor=world.bob,
         name="Ours",
         definition=graph(
-            step("one", "transform", "one", config={"expression": text}), step("two", "transform", "two", config={"expression": "2"})
+            step("one", "transform", "one", config={"expression": text}),
+            step("two", "transform", "two", config={"expression": "2"}),
         ),
     )
     return save_as_template(workflow=made, actor=world.bob)
@@ -102,7 +103,10 @@ def test_a_second_offer_is_the_next_revision_of_what_everybody_has(world: World)
     here = create_workflow(
         actor=world.bob,
         name="Next",
-        definition=graph(step("one", "transform", "one", config={"expression": "5"}), step("two", "transform", "two", config={"expression": "2"})),
+        definition=graph(
+            step("one", "transform", "one", config={"expression": "5"}),
+            step("two", "transform", "two", config={"expression": "2"}),
+        ),
     )
     renewed = save_as_template(workflow=here, actor=world.bob, renews=own)
     assert (renewed.pk, renewed.revision, renewed.name) == (own.pk, 2, "Ours")
@@ -190,10 +194,6 @@ def test_cost_and_time_say_where_they_come_from(world: World):
 
 
 def test_the_time_is_that_of_own_runs_where_there_are_any(world: World):
-
-
-
-
 
     mine = template(None)
     made = use_template(template=mine, actor=world.bob)
