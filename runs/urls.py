@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start
+from runs.views import dashboard, dead_letters, library, outbox, palette, reviews, runs, saved, start
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
@@ -11,6 +11,10 @@ run_pages: list[URLPattern | URLResolver] = [
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("dead-letters/", dead_letters.index, name="dead_letters"),
+    path("dead-letters/<slug:case>/", dead_letters.case, name="dead_letter"),
+    path("dead-letters/<slug:case>/retry/", dead_letters.retry, name="dead_letters_retry"),
+    path("dead-letters/<slug:case>/discard/", dead_letters.discard, name="dead_letters_discard"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -20,6 +24,8 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/continue/", runs.continue_on, name="continue"),
+    path("<uuid:pk>/without/", runs.without, name="without"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]

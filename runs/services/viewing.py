@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from django.urls import reverse
-
 from runs.engine.statuses import RunStatus
 from runs.models import Review, Run
 from runs.partials import Viewer
 from runs.services.eligibility import why_not_eligible
+from runs.services.fixes import fixes_of
 from runs.snapshots import Gate, RunSnapshot
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
 
 def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
-    """What this actor may do with the run now. No query."""
-    failed = run.row(run.failed_key) if run.failed_key else None
+    """What this actor may do with the run now. No query, unless it failed: then what its ways out rest on."""
+    fixes, case, case_model = fixes_of(run, actor)
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor))},
-        models=_models() if failed is not None and failed.tile == "ai" else (),
-        workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",
-        model_step=failed is not None and failed.tile == "ai",
-        retry_first=failed is not None and failed.failure is not None and failed.failure.retryable,
+        fixes=fixes,
+        case=case,
+        case_model=case_model,
     )
 
 
@@ -52,15 +50,3 @@ def is_for(review: Review, actor: Actor) -> bool:
     """Whether the gate waits for this actor."""
     asked = {"assignees": review.assignees, "bar_starter": review.bar_starter}
     return why_not_eligible(asked, review.run, actor.user, actor.role) is None
-
-
-def _models() -> tuple[str, ...]:
-    """Models that can be offered without asking a vendor: the default one of each provider that has an account."""
-    from workflows.providers import registry  # here: finding the providers reads their files
-
-    found = []
-    for provider in registry.all_providers():
-        model = provider.default_model()
-        if model and (provider.name == "demo" or provider.account_from_environment() is not None):
-            found.append(f"{provider.name}:{model}")
-    return tuple(found)
