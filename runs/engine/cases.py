@@ -37,7 +37,7 @@ def is_of_account(code: str, source: str) -> bool:
 def case_of(error: JSONObject | None, *, workflow: str, step_type: str = "", provider: str = "") -> str:
     """The fingerprint of a failed run's error (`Run.error`): sixteen hex digits, never empty.
 
-    `workflow` is its id; `provider` the vendor that was asked last by the failed step, if any.
+    `workflow` is its id, in either way of writing; `provider` the vendor that was asked last by the failed step, if any.
     """
     known = error or {}
     code = str(known.get("code") or "unknown")
@@ -47,7 +47,7 @@ def case_of(error: JSONObject | None, *, workflow: str, step_type: str = "", pro
         message = str(known.get("message") or "")
         host = _HOST.search(message) if step_type in ("http_request", "webhook") else None
         source = provider or (host.group(0).lower() if host else "")
-        parts = ["step", workflow, str(known.get("step_key") or ""), step_type, code, source]
+        parts = ["step", workflow.replace("-", ""), str(known.get("step_key") or ""), step_type, code, source]
         if code in _BROAD:
             parts.append(_without_particulars(message))
     return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]

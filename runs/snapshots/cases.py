@@ -17,6 +17,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
+from runs.engine.statuses import RunStatus
 from runs.models import Run
 from runs.snapshots import words
 from workflows.lib.jsontypes import JSONObject
@@ -158,6 +159,14 @@ def the_case(tenant: Tenant | uuid.UUID, key: str) -> Case | None:
     found = dead_letters(tenant).filter(case=key)
     made = cases_of(found, list(grouped(found)))
     return made[0] if made else None
+
+
+def case_is_known(tenant: Tenant, key: str) -> bool:
+    """Whether a run of this tenant that failed of this cause stands in the history, dead or discarded."""
+    return (
+        dead_letters(tenant).filter(case=key).exists()
+        or Run.objects.for_tenant(tenant).filter(case=key, status=RunStatus.FAILED).exists()
+    )
 
 
 def letters_page(tenant: Tenant, key: str) -> QuerySet[Run]:

@@ -14,10 +14,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from runs.forms import LettersActForm, LettersForm
-from runs.models import Run
 from runs.services.dead_letters import BATCH, Done, discard_case, retry_case
 from runs.services.model_offers import model_offers
 from runs.snapshots.cases import (
+    case_is_known,
     cases_of,
     count_letters,
     found_letters,
@@ -60,7 +60,7 @@ def case(request: TenantRequest, case: str) -> HttpResponse:
     """One case with all its runs, to be ticked. One that is through leads back to the list."""
     found = the_case(request.tenant, case)
     if found is None:
-        if not _known(request, case):
+        if not case_is_known(request.tenant, case):
             raise NotFound(NOT_FOUND)
         messages.info(request, "Nothing of this case waits any more.")
         return redirect("runs:dead_letters")
@@ -78,11 +78,6 @@ def case(request: TenantRequest, case: str) -> HttpResponse:
     return render(request, "runs/dead_letter.html", context)
 
 
-def _known(request: TenantRequest, key: str) -> bool:
-    """Whether a run of this tenant has ever failed of this cause."""
-    return Run.objects.for_tenant(request.tenant).filter(case=key, status="failed").exists()
-
-
 @require_POST
 @permission_required(Permission.CONTROL_RUNS)
 def retry(request: TenantRequest, case: str) -> HttpResponse:
@@ -97,6 +92,8 @@ def discard(request: TenantRequest, case: str) -> HttpResponse:
 
 def _act(request: TenantRequest, case: str, *, discard: bool) -> HttpResponse:
     """One batch; what is left of it can be gone on with by one more press, which the page then shows."""
+    if not case_is_known(request.tenant, case):
+        raise NotFound(NOT_FOUND)
     form = LettersActForm(request.POST)
     back = _back(request, case)
     if not form.is_valid():
