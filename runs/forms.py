@@ -7,6 +7,7 @@ import uuid
 from typing import Any, Literal
 
 from django import forms
+from django.http import QueryDict
 
 from runs.engine.items import ItemStatus
 from runs.engine.statuses import RunStatus
@@ -135,9 +136,9 @@ class LettersActForm(forms.Form):
     )
     runs = forms.TypedMultipleChoiceField(required=False, coerce=uuid.UUID)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        said = [text for text in self.data.getlist("runs") if _is_uuid(text)][:200]
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data)
+        said = [text for text in data.getlist("runs") if _is_uuid(text)][:200]
         self.fields["runs"].choices = [(text, text) for text in said]  # type: ignore[attr-defined]
 
 

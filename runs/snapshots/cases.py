@@ -6,7 +6,7 @@ Every function is a fixed number of queries, answered from the index `run_dead` 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -114,7 +114,7 @@ def found_letters(tenant: Tenant, wanted: LettersFilter) -> QuerySet[Run]:
     return found
 
 
-def grouped(found: QuerySet[Run], order: str = "newest") -> QuerySet[Run, dict[str, Any]]:
+def grouped(found: QuerySet[Run], order: str = "newest") -> QuerySet[Run, Any]:
     """One row per case: `case`, `runs`, `newest`. To be paged, then filled in by `cases_of`."""
     first = "-runs" if order == "most" else "-newest"
     return (
@@ -125,7 +125,7 @@ def grouped(found: QuerySet[Run], order: str = "newest") -> QuerySet[Run, dict[s
     )
 
 
-def cases_of(found: QuerySet[Run], groups: Sequence[dict[str, Any]]) -> list[Case]:
+def cases_of(found: QuerySet[Run], groups: Sequence[Mapping[str, Any]]) -> list[Case]:
     """The cases of these groups, in their order, with their newest letters. Two queries, and one for names."""
     keys = [group["case"] for group in groups]
     if not keys:
@@ -205,7 +205,7 @@ def _with_names(found: QuerySet[Run]) -> QuerySet[Run]:
     )  # fmt: skip
 
 
-def _case(group: dict[str, Any], facts: dict[str, Any], runs: Sequence[Run]) -> Case:
+def _case(group: Mapping[str, Any], facts: Mapping[str, Any], runs: Sequence[Run]) -> Case:
     newest = runs[0]
     error: JSONObject = newest.error or {}
     alone = facts["workflows"] == 1

@@ -319,7 +319,7 @@ def without(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 
 def _no_value(request: TenantRequest, pk: uuid.UUID, form: GivenForm) -> HttpResponse:
     """What was written cannot be read: said at once, and nothing is begun."""
-    message = next(iter(form.errors.values()))[0]
+    message = str(next(iter(form.errors.values()))[0])
     if request.htmx:
         return HttpResponse(message, status=422, content_type="text/plain; charset=utf-8")
     messages.error(request, message)
