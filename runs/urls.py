@@ -7,6 +7,7 @@ from runs.views import (
     debug,
     estimates,
     files,
+    history,
     library,
     notifications,
     outbox,
@@ -18,7 +19,8 @@ from runs.views import (
 )
 
 run_pages: list[URLPattern | URLResolver] = [
-    path("", runs.index, name="index"),
+    path("", history.index, name="index"),
+    path("export/", history.export, name="export"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),

@@ -236,9 +236,9 @@ def _cards(rows: list[ProviderAccount], alerts: Iterable[CreditAlert]) -> list[C
         by_key.setdefault(alert.account_key, []).append(alert)
     cards = []
     for account, row in found:
-        mine = tuple(by_key.get(account_key(row, account.provider), ()))
-        card = replace(_card(account, row, breakers[gate_name(account)]), alerts=mine)
-        refused = next((alert for alert in mine if alert.what == CreditAlert.What.REFUSED), None)
+        known = tuple(by_key.get(account_key(row, account.provider), ()))
+        card = replace(_card(account, row, breakers[gate_name(account)]), alerts=known)
+        refused = next((alert for alert in known if alert.what == CreditAlert.What.REFUSED), None)
         if refused is not None and card.shape != "failed":
             words = "No credit left" if refused.code == "quota" else "The key is not accepted"
             card = replace(card, shape="failed", icon="octagon-x", health=words)
