@@ -60,6 +60,8 @@ class Viewer:
     in the order of their effort; `case` is what else the failure's cause has stopped, None when nothing else."""
 
     may_control: bool = False
+    may_run: bool = False
+    may_edit: bool = False
     refusals: Mapping[uuid.UUID, str] = field(default_factory=dict)
     fixes: tuple[Fix, ...] = ()
     case: Case | None = None
@@ -96,6 +98,7 @@ def viewer_parts(run: RunSnapshot, viewer: Viewer) -> dict[str, str]:
     context = {"run": run, "viewer": viewer, "csrf_token": ""}
     parts = {
         "run-controls": render_to_string("runs/_controls.html", context).strip(),
+        "run-more": render_to_string("runs/_more.html", context).strip(),
         "run-gate": render_to_string("runs/_gates.html", context).strip(),
     }
     if run.failed_key or run.failure:

@@ -2,12 +2,29 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, dead_letters, library, outbox, palette, reviews, runs, saved, start
+from runs.views import (
+    dashboard,
+    dead_letters,
+    debug,
+    estimates,
+    files,
+    history,
+    library,
+    notifications,
+    outbox,
+    palette,
+    reviews,
+    runs,
+    saved,
+    start,
+)
 
 run_pages: list[URLPattern | URLResolver] = [
-    path("", runs.index, name="index"),
+    path("", history.index, name="index"),
+    path("export/", history.export, name="export"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),
@@ -26,6 +43,11 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
     path("<uuid:pk>/continue/", runs.continue_on, name="continue"),
     path("<uuid:pk>/without/", runs.without, name="without"),
+    path("<uuid:pk>/whole.json", files.whole, name="whole"),
+    path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
+    path("<uuid:pk>/step/", debug.step_once, name="step_once"),
+    path("<uuid:pk>/breakpoints/", debug.breakpoint_at, name="breakpoints"),
+    path("<uuid:pk>/edit/", debug.edit, name="edit"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
@@ -38,8 +60,16 @@ review_pages: list[URLPattern | URLResolver] = [
 
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
+notification_pages: list[URLPattern | URLResolver] = [
+    path("", notifications.index, name="index"),
+    path("latest/", notifications.latest, name="latest"),
+    path("read/", notifications.read, name="read"),
+    path("preferences/", notifications.preferences, name="preferences"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
     path("outbox/", include((outbox_pages, "outbox"))),
+    path("notifications/", include((notification_pages, "notifications"))),
 ]

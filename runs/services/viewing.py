@@ -17,6 +17,8 @@ def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
     fixes, case, case_model = fixes_of(run, actor)
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
+        may_run=actor.may(Permission.RUN),
+        may_edit=actor.may(Permission.EDIT_WORKFLOWS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor))},
         fixes=fixes,
         case=case,

@@ -119,6 +119,8 @@ class Row:
     items: ItemsView | None
     inside: tuple[Inside, ...]
     item_cases: tuple[ItemCase, ...] = ()
+    breakpoint: bool = False
+    breakable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,9 @@ class Control:
     step: str = ""
 
 
+_STEP = Control("step_once", "Step", "step-forward", key="s", text="One step more, then the run is held")
+
+
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
     """Everything of the run's page that does not depend on the viewer."""
@@ -222,6 +227,7 @@ class RunSnapshot:
     controls: tuple[Control, ...]
     failed_key: str
     failure: Failure | None = None
+    held: bool = False
 
     def row(self, key: str) -> Row:
         """The row of a step; KeyError when the run's version has no such step."""
@@ -503,6 +509,7 @@ class _Builder:
             controls=self._controls(rows, failed, gates),
             failed_key=failed,
             failure=None if failed else self._failure_of_the_run(),
+            held=run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE,
         )
 
     def _inner_cost_unknown(self) -> bool:
@@ -591,7 +598,20 @@ class _Builder:
             items=items,
             inside=self._inside(step.key),
             item_cases=self.item_cases.get(row.pk, ()) if row is not None else (),
+            breakpoint=self._is_open and step.key in self.breakpoints,
+            breakable=self._is_open
+            and step.enabled
+            and status in (StepStatus.PENDING, StepStatus.QUEUED)
+            and (row is None or row.started_at is None),
         )
+
+    @cached_property
+    def breakpoints(self) -> frozenset[str]:
+        return frozenset(self.run.debug.get("breakpoints") or ())
+
+    @property
+    def _is_open(self) -> bool:
+        return not RunStatus(self.run.status).is_over and self.run.intent != Intent.CANCEL
 
     @staticmethod
     def _revision(row: StepRun, attempts: int, items: ItemsView | None) -> str:
@@ -842,6 +862,9 @@ class _Builder:
         if run.intent == Intent.PAUSE and run.status in (RunStatus.RUNNING, RunStatus.PENDING):
             return "warn", f"Pausing{by}.", "Steps under way finish first, then the run holds."
         if run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE:
+            stopped = next((e for e in run.waiting_for if e.get("kind") == "breakpoint"), None)
+            if stopped is not None:
+                return "warn", str(stopped["sentence"]), "Its data can be looked at and changed now."
             return "warn", f"Paused{by}.", "Nothing new starts until somebody continues the run."
         if run.status == RunStatus.CANCELLED:
             return "", f"Cancelled{by}.", "What was finished is kept below; a cancelled run is not continued."
@@ -875,8 +898,10 @@ class _Builder:
             pass
         elif run.intent == Intent.PAUSE:
             found.append(Control("resume", "Continue", "play", key="p"))
+            found.append(_STEP)
         elif self.status in (RunStatus.PENDING, RunStatus.RUNNING):
             found.append(Control("pause", "Pause", "pause", key="p"))
+            found.append(_STEP)
         found.append(
             Control(
                 "cancel",

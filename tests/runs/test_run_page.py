@@ -155,9 +155,9 @@ def test_only_controls_that_apply_are_there(world):
         run = make.run_of(world.bob, CHAIN, status=status, intent=intent)
         names[status, intent] = [control.name for control in run_snapshot(run).controls]
     assert names == {
-        ("running", ""): ["pause", "cancel"],
-        ("running", "pause"): ["resume", "cancel"],
-        ("paused", "pause"): ["resume", "cancel"],
+        ("running", ""): ["pause", "step_once", "cancel"],
+        ("running", "pause"): ["resume", "step_once", "cancel"],
+        ("paused", "pause"): ["resume", "step_once", "cancel"],
         ("running", "cancel"): [],
         ("completed", ""): [],
     }
@@ -308,7 +308,7 @@ def test_the_page_asks_the_database_as_often_for_many_steps_as_for_few(world, dj
     client = client_of(world.bob)
     counts = []
     for run in (few, many):
-        with django_assert_num_queries(9) as seen:
+        with django_assert_num_queries(10) as seen:
             assert client.get(reverse("runs:detail", args=[run.pk])).status_code == 200
         counts.append(len(seen))
     assert counts[0] == counts[1]
