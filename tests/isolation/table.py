@@ -170,6 +170,13 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    runs.Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
+
+
 def a_held_run(world: World) -> dict[str, Any]:
     """Held by a person, with a finished step."""
     steps = runs.graph(runs.step("one"), runs.step("two"))
@@ -392,6 +399,10 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
