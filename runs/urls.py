@@ -2,12 +2,29 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, debug, files, library, outbox, palette, reviews, runs, saved, start, what_if
+from runs.views import (
+    dashboard,
+    debug,
+    estimates,
+    files,
+    history,
+    library,
+    notifications,
+    outbox,
+    palette,
+    reviews,
+    runs,
+    saved,
+    start,
+    what_if,
+)
 
 run_pages: list[URLPattern | URLResolver] = [
-    path("", runs.index, name="index"),
+    path("", history.index, name="index"),
+    path("export/", history.export, name="export"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("model-calls/", library.calls, name="model_calls"),
@@ -41,8 +58,16 @@ review_pages: list[URLPattern | URLResolver] = [
 
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
+notification_pages: list[URLPattern | URLResolver] = [
+    path("", notifications.index, name="index"),
+    path("latest/", notifications.latest, name="latest"),
+    path("read/", notifications.read, name="read"),
+    path("preferences/", notifications.preferences, name="preferences"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
     path("outbox/", include((outbox_pages, "outbox"))),
+    path("notifications/", include((notification_pages, "notifications"))),
 ]

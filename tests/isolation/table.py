@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Any
 
 from templates_app.models import WorkflowTemplate
+from templates_app.services.use_template import use_template
 from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
@@ -287,6 +288,12 @@ def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
+def an_install(world: World) -> dict[str, Any]:
+    """A workflow that was made from a template."""
+    made = template(world.tenant, "Canary of Marlowe")
+    return {"pk": use_template(template=made, actor=world.bob, name="Canary made of one").pk}
+
+
 ROUTES: dict[str, Route] = {
     # --- everybody's
     "favicon": public("GET"),
@@ -394,6 +401,8 @@ ROUTES: dict[str, Route] = {
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
+    "runs:export": page(GET=VIEW),
+    "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -420,15 +429,25 @@ ROUTES: dict[str, Route] = {
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
+    "notifications:index": page(GET=VIEW),
+    "notifications:latest": page(GET=VIEW),
+    "notifications:read": signed_in("POST"),  # one's own, which nobody else sees
+    "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
+    "ws:/ws/bell/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),
     "templates_app:use": thing(a_template, POST=EDIT),
     "templates_app:save": page(GET=EDIT, POST=EDIT),
+    "templates_app:submit": thing(a_template, POST=EDIT),
+    "templates_app:withdraw": thing(a_template, POST=EDIT),
+    "templates_app:update": thing(an_install, GET=EDIT, POST=EDIT),
+    "templates_app:welcome": page(GET=EDIT),
+    "templates_app:welcome_step": page({"act": "demo"}, POST=EDIT),
     # --- the API
     "api:openapi-json": public("GET"),
     "api:openapi-view": public("GET"),
