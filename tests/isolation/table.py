@@ -340,6 +340,8 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
     "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
     "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_balance": thing(a_provider_account, POST=KEYS, sample={"balance": "10"}),
+    "workflows:connection_slack": page(POST=KEYS, sample={"url": "https://hooks.example.com/x"}),
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
