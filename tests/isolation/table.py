@@ -19,6 +19,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
 from tests.support import runs
@@ -174,7 +175,7 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
 def a_replay(world: World) -> dict[str, Any]:
     """It ran with a setting of its own."""
     made = a_run_that_is_over(world)
-    runs.Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
     return made
 
 

@@ -63,7 +63,7 @@ def test_from_the_panel_to_the_draft(world: World) -> None:
     marked = [span.text for line in by_key["b"].lines for span in line.spans if span.marked]
     assert marked == ["B", "Bee"]
     assert [(one.label, one.setting) for one in found.changed] == [("B", "Text")]
-    side = client.get(reverse("runs:compare"), {"a": origin.pk, "b": made.pk}).content.decode()
+    side = client.get(reverse("runs:compare"), {"a": str(origin.pk), "b": str(made.pk)}).content.decode()
     assert "<ins>Bee</ins>" in side
     client.post(reverse("runs:adopt", args=[made.pk]))
     assert compile_draft(origin.workflow).step("b").config["template"] == "Bee of\n{{ previous }}"
@@ -113,7 +113,7 @@ def test_the_comparison_asks_as_often_for_many_steps_as_for_few(
         compared(a, b)
         client = client_of(world.bob)
         with django_assert_max_num_queries(16) as seen:
-            assert client.get(reverse("runs:compare"), {"a": a.pk, "b": b.pk}).status_code == 200
+            assert client.get(reverse("runs:compare"), {"a": str(a.pk), "b": str(b.pk)}).status_code == 200
         counts.append(len(seen))
     assert counts[0] == counts[1]
 
@@ -122,9 +122,9 @@ def test_runs_of_two_workflows_are_not_compared_and_strangers_see_nothing(world:
     a = make.run_of(world.bob, make.graph(make.step("one")), name="One")
     b = make.run_of(world.bob, make.graph(make.step("one")), name="Two")
     address = reverse("runs:compare")
-    assert client_of(world.bob).get(address, {"a": a.pk, "b": b.pk}).status_code == 404
-    assert client_of(world.charlie).get(address, {"b": a.pk}).status_code == 404
-    assert "no other run yet" in client_of(world.bob).get(address, {"b": a.pk}).content.decode()
+    assert client_of(world.bob).get(address, {"a": str(a.pk), "b": str(b.pk)}).status_code == 404
+    assert client_of(world.charlie).get(address, {"b": str(a.pk)}).status_code == 404
+    assert "no other run yet" in client_of(world.bob).get(address, {"b": str(a.pk)}).content.decode()
 
 
 def test_replays_reuse_by_service_too(world: World) -> None:
