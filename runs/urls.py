@@ -17,6 +17,7 @@ from runs.views import (
     runs,
     saved,
     start,
+    what_if,
 )
 
 run_pages: list[URLPattern | URLResolver] = [
@@ -32,6 +33,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("dead-letters/<slug:case>/", dead_letters.case, name="dead_letter"),
     path("dead-letters/<slug:case>/retry/", dead_letters.retry, name="dead_letters_retry"),
     path("dead-letters/<slug:case>/discard/", dead_letters.discard, name="dead_letters_discard"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -43,6 +45,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
     path("<uuid:pk>/continue/", runs.continue_on, name="continue"),
     path("<uuid:pk>/without/", runs.without, name="without"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),

@@ -52,3 +52,15 @@ def is_for(review: Review, actor: Actor) -> bool:
     """Whether the gate waits for this actor."""
     asked = {"assignees": review.assignees, "bar_starter": review.bar_starter}
     return why_not_eligible(asked, review.run, actor.user, actor.role) is None
+
+
+def known_models() -> tuple[str, ...]:
+    """Models that can be offered without asking a vendor: the default one of each provider that has an account."""
+    from workflows.providers import registry  # here: finding the providers reads their files
+
+    found = []
+    for provider in registry.all_providers():
+        model = provider.default_model()
+        if model and (provider.name == "demo" or provider.account_from_environment() is not None):
+            found.append(f"{provider.name}:{model}")
+    return tuple(found)

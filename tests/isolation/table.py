@@ -21,6 +21,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
 from tests.support import runs
@@ -171,6 +172,13 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     run = runs.run_of(world.alice, one, name="Canary of Marlowe", status=status, output={"content": "Canary"})
     runs.reached(run, "one", status)
     return {"pk": run.pk}
+
+
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
 
 
 def a_held_run(world: World) -> dict[str, Any]:
@@ -419,6 +427,10 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
