@@ -58,6 +58,7 @@ class Wait(StrEnum):
     RETRY = "retry"
     REVIEW = "review"
     ITEMS = "items"
+    REASSIGNED = "reassigned"
     CHILD = "child"
 
 
@@ -93,6 +94,7 @@ class EventType(StrEnum):
     FAN_OUT_PROGRESS = "fan_out_progress"
     REVIEW_REQUESTED = "review_requested"
     REVIEW_DECIDED = "review_decided"
+    REVIEW_REASSIGNED = "review_reassigned"
     VARIABLE_SET = "variable_set"
     EDITED = "edited"
     BUDGET = "budget"
