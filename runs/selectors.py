@@ -16,9 +16,10 @@ from django.db.models.functions import Cast, RowNumber, Substr
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
+from runs.models import Attempt, Delivery, Event, Notification, Review, Run, StepRun
 from workflows.definition.graph import Definition
 from workflows.lib.jsontypes import JSONObject
+from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant
 
 # Enough for one line beside a step's name.
@@ -366,3 +367,17 @@ def variables_of(
     for _, _, values in sorted(changes, key=lambda change: change[:2]):
         found.update(values)
     return found
+
+
+# --- notifications ------------------------------------------------------------------------------------------------
+
+
+def told_to(actor: Actor, *, unread: bool = False) -> QuerySet[Notification]:
+    """What this person was told in this workspace, newest first; keys are told nothing."""
+    rows = Notification.objects.for_tenant(actor.tenant).filter(person=actor.user, in_app=True)
+    return rows.filter(read_at__isnull=True) if unread else rows
+
+
+def unread_count(actor: Actor) -> int:
+    """The number at the bell. One query."""
+    return told_to(actor, unread=True).count() if actor.user is not None else 0

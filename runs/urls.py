@@ -2,7 +2,19 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start
+from runs.views import (
+    dashboard,
+    debug,
+    files,
+    library,
+    notifications,
+    outbox,
+    palette,
+    reviews,
+    runs,
+    saved,
+    start,
+)
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
@@ -20,6 +32,11 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/whole.json", files.whole, name="whole"),
+    path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
+    path("<uuid:pk>/step/", debug.step_once, name="step_once"),
+    path("<uuid:pk>/breakpoints/", debug.breakpoint_at, name="breakpoints"),
+    path("<uuid:pk>/edit/", debug.edit, name="edit"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
@@ -32,8 +49,16 @@ review_pages: list[URLPattern | URLResolver] = [
 
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
+notification_pages: list[URLPattern | URLResolver] = [
+    path("", notifications.index, name="index"),
+    path("latest/", notifications.latest, name="latest"),
+    path("read/", notifications.read, name="read"),
+    path("preferences/", notifications.preferences, name="preferences"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
     path("outbox/", include((outbox_pages, "outbox"))),
+    path("notifications/", include((notification_pages, "notifications"))),
 ]

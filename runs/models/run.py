@@ -309,12 +309,18 @@ class Event(models.Model):
     label = models.CharField(max_length=255, blank=True)
     scope = models.CharField(max_length=255, blank=True)
     data = models.JSONField(default=dict, blank=True)
+    to_tell = models.BooleanField(
+        null=True, blank=True, editable=False, help_text="People have yet to be told; NULL: nobody has to be."
+    )
 
     objects = TenantQuerySet["Event"].as_manager()
 
     class Meta:
         ordering: ClassVar = ["seq"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "seq"], name="event_seq_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="event_to_tell", condition=models.Q(to_tell__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"

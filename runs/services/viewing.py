@@ -25,6 +25,8 @@ def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
     away = stands_in_for(actor) if any(gate.assignees for gate in run.gates) else frozenset()
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
+        may_run=actor.may(Permission.RUN),
+        may_edit=actor.may(Permission.EDIT_WORKFLOWS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor, away))},
         models=_models() if failed is not None and failed.tile == "ai" else (),
         workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",

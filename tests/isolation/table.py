@@ -170,6 +170,14 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_held_run(world: World) -> dict[str, Any]:
+    """Held by a person, with a finished step."""
+    steps = runs.graph(runs.step("one"), runs.step("two"))
+    run = runs.run_of(world.alice, steps, name="Canary of Marlowe", status="paused", intent="pause")
+    runs.reached(run, "one")
+    return {"pk": run.pk}
+
+
 def a_failed_run(world: World) -> dict[str, Any]:
     return a_run_that_is_over(world, "failed")
 
@@ -384,6 +392,13 @@ ROUTES: dict[str, Route] = {
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:whole": thing(a_run_that_is_over, GET=VIEW),
+    "runs:items_csv": thing(an_item, GET=VIEW),
+    "runs:step_once": thing(a_run, POST=CONTROL),
+    "runs:breakpoints": thing(a_run, {"toggle": "two"}, POST=CONTROL),
+    "runs:edit": thing(
+        a_held_run, {"what": "output", "step": "one", "kind": "text", "value": "x"}, POST=CONTROL
+    ),
     "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
@@ -394,10 +409,15 @@ ROUTES: dict[str, Route] = {
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
+    "notifications:index": page(GET=VIEW),
+    "notifications:latest": page(GET=VIEW),
+    "notifications:read": signed_in("POST"),  # one's own, which nobody else sees
+    "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
+    "ws:/ws/bell/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),
