@@ -10,6 +10,7 @@ from runs.views import (
     notifications,
     outbox,
     palette,
+    review_desk,
     reviews,
     runs,
     saved,
@@ -43,7 +44,12 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 

@@ -58,7 +58,6 @@ class Wait(StrEnum):
     RETRY = "retry"
     REVIEW = "review"
     ITEMS = "items"
-    REASSIGNED = "reassigned"
     CHILD = "child"
 
 
@@ -114,3 +113,4 @@ class MailKind(StrEnum):
     DEBUG = "debug"
     EDIT = "edit"
     ITEMS = "items"
+    REASSIGNED = "reassigned"

@@ -237,6 +237,12 @@ def a_failed_run_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_failed_run(world))
 
 
+def a_run_under_review(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("gate", "review")), name="Canary of Marlowe")
+    runs.gate(run, "gate")
+    return {"pk": run.pk}
+
+
 def a_review_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_review(world))
 
@@ -415,6 +421,11 @@ ROUTES: dict[str, Route] = {
     "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
+    "reviews:news": page(GET=VIEW),
+    "reviews:away": page(GET=REVIEW, POST=REVIEW),
+    "reviews:table": thing(a_run_under_review, GET=REVIEW, POST=REVIEW),
+    "reviews:hand_over": thing(a_review, POST=REVIEW),
+    "reviews:changes": thing(a_review, POST=REVIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),
