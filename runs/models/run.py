@@ -122,6 +122,12 @@ class Run(models.Model):
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
             models.Index(fields=["tenant", "completed_at"], name="run_ended"),
+            # The histogram and sums of a whole history read nothing else; a run that is under way is not in it.
+            models.Index(
+                fields=["tenant", "created_at", "kind", "status", "cost"],
+                name="run_shape",
+                condition=models.Q(completed_at__isnull=False),
+            ),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
             # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
             models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),

@@ -28,7 +28,7 @@ def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
         may_run=actor.may(Permission.RUN),
         may_edit=actor.may(Permission.EDIT_WORKFLOWS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor, away))},
-        models=_models() if failed is not None and failed.tile == "ai" else (),
+        models=known_models() if failed is not None and failed.tile == "ai" else (),
         workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",
         model_step=failed is not None and failed.tile == "ai",
         retry_first=failed is not None and failed.failure is not None and failed.failure.retryable,
@@ -45,7 +45,7 @@ def refusal(gate: Gate, run: RunSnapshot, actor: Actor, away: frozenset[str] = f
 
 
 def waiting_for(actor: Actor) -> int:
-    """How many open gates this actor can decide: the number in the navigation. Two queries."""
+    """How many open gates this actor can decide: the number in the navigation. One query, or two."""
     if not actor.may(Permission.REVIEW):
         return 0
     rows = (
@@ -56,10 +56,12 @@ def waiting_for(actor: Actor) -> int:
         .values_list("assignees", "bar_starter", "run__started_by_id")
     )
     found = list(rows)
-    if not found:
-        return 0
-    away = stands_in_for(actor)
+    away = stands_in_for(actor) if any(_names_people(named) for named, _, _ in found) else frozenset()
     return sum(is_for_person(named, bars, starter, actor, away) for named, bars, starter in found)
+
+
+def _names_people(assignees: Any) -> bool:
+    return any(str(entry).startswith("user:") for entry in assignees or ())
 
 
 def is_for_person(
@@ -78,7 +80,7 @@ def is_for(review: Review, actor: Actor, away: frozenset[str] | None = None) -> 
     return is_for_person(review.assignees, review.bar_starter, review.run.started_by_id, actor, away)
 
 
-def _models() -> tuple[str, ...]:
+def known_models() -> tuple[str, ...]:
     """Models that can be offered without asking a vendor: the default one of each provider that has an account."""
     from workflows.providers import registry  # here: finding the providers reads their files
 

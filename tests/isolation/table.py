@@ -19,7 +19,9 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
+from templates_app.services.use_template import use_template
 from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
@@ -170,6 +172,13 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
+
+
 def a_held_run(world: World) -> dict[str, Any]:
     """Held by a person, with a finished step."""
     steps = runs.graph(runs.step("one"), runs.step("two"))
@@ -286,6 +295,12 @@ def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
+def an_install(world: World) -> dict[str, Any]:
+    """A workflow that was made from a template."""
+    made = template(world.tenant, "Canary of Marlowe")
+    return {"pk": use_template(template=made, actor=world.bob, name="Canary made of one").pk}
+
+
 ROUTES: dict[str, Route] = {
     # --- everybody's
     "favicon": public("GET"),
@@ -332,6 +347,8 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
     "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
     "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_balance": thing(a_provider_account, POST=KEYS, sample={"balance": "10"}),
+    "workflows:connection_slack": page(POST=KEYS, sample={"url": "https://hooks.example.com/x"}),
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
@@ -393,11 +410,17 @@ ROUTES: dict[str, Route] = {
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
+    "runs:export": page(GET=VIEW),
+    "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -434,6 +457,11 @@ ROUTES: dict[str, Route] = {
     "templates_app:detail": thing(a_template, GET=VIEW),
     "templates_app:use": thing(a_template, POST=EDIT),
     "templates_app:save": page(GET=EDIT, POST=EDIT),
+    "templates_app:submit": thing(a_template, POST=EDIT),
+    "templates_app:withdraw": thing(a_template, POST=EDIT),
+    "templates_app:update": thing(an_install, GET=EDIT, POST=EDIT),
+    "templates_app:welcome": page(GET=EDIT),
+    "templates_app:welcome_step": page({"act": "demo"}, POST=EDIT),
     # --- the API
     "api:openapi-json": public("GET"),
     "api:openapi-view": public("GET"),

@@ -20,7 +20,7 @@ from tests.support.outside import Answer, Outside
 from workflows.definition.graph import Definition
 
 # The ledger writes from threads of its own, which see only what is committed.
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 BROKEN = {"mode": "expression", "expression": "input.missing"}
 
