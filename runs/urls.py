@@ -17,6 +17,7 @@ from runs.views import (
     runs,
     saved,
     start,
+    what_if,
 )
 
 run_pages: list[URLPattern | URLResolver] = [
@@ -31,6 +32,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("describe/<uuid:pk>/", describe.described, name="described"),
     path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -40,6 +42,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),
