@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from runs.views import (
     dashboard,
     debug,
+    describe,
     estimates,
     files,
     history,
@@ -28,6 +29,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
     path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),

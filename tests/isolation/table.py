@@ -295,6 +295,23 @@ def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
+def a_pattern(world: World) -> dict[str, Any]:
+    return {**a_workflow(world), "name": "ask-review"}
+
+
+def a_described(world: World) -> dict[str, Any]:
+    """A run in which a model drafted a workflow."""
+    run = runs.run_of(
+        world.bob, runs.graph(runs.step("draft", "transform")), name="Canary drafts", status="completed"
+    )
+    run.workflow.settings = {"purpose": "describe"}
+    run.workflow.deleted_at = utc_now()
+    run.workflow.save()
+    run.input = {"wish": "Canary of Marlowe"}
+    run.save()
+    return {"pk": run.pk}
+
+
 def an_install(world: World) -> dict[str, Any]:
     """A workflow that was made from a template."""
     made = template(world.tenant, "Canary of Marlowe")
@@ -338,6 +355,9 @@ ROUTES: dict[str, Route] = {
     ),
     "workflows:persona_remove": thing(a_persona, POST=EDIT),
     "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:describe": page({"wish": "x"}, GET=EDIT, POST=EDIT),
+    "runs:described": thing(a_described, GET=EDIT),
+    "runs:described_take": thing(a_described, POST=EDIT, sample={"act": "take"}),
     "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
     "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
@@ -387,6 +407,8 @@ ROUTES: dict[str, Route] = {
     "workflows:find_steps": thing(a_draft, GET=VIEW),
     "workflows:copy_steps": thing(a_draft, GET=VIEW),
     "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
+    "workflows:patterns": thing(a_workflow, GET=EDIT),
+    "workflows:pattern": thing(a_pattern, GET=EDIT, POST=EDIT),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
