@@ -11,8 +11,8 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from django import forms
-from django.http import QueryDict
 from django.forms import BoundField
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
@@ -591,7 +591,9 @@ class AbsenceForm(forms.Form):
         super().__init__(*args, **kwargs)
         choice = self.fields["substitute"]
         assert isinstance(choice, forms.ModelChoiceField)
-        choice.queryset = User.objects.filter(pk__in=[person.pk for person in people]).order_by("name", "email")
+        choice.queryset = User.objects.filter(pk__in=[person.pk for person in people]).order_by(
+            "name", "email"
+        )
 
 
 class ManyForm(forms.Form):

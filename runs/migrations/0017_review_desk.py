@@ -6,86 +6,120 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('runs', '0016_run_shape'),
-        ('tenancy', '0003_slack_and_balances'),
-        ('workflows', '0007_credit_alerts'),
+        ("runs", "0016_run_shape"),
+        ("tenancy", "0003_slack_and_balances"),
+        ("workflows", "0007_credit_alerts"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Absence',
+            name="Absence",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('first_day', models.DateField()),
-                ('last_day', models.DateField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("first_day", models.DateField()),
+                ("last_day", models.DateField()),
             ],
         ),
         migrations.AddField(
-            model_name='review',
-            name='delegated_by_label',
+            model_name="review",
+            name="delegated_by_label",
             field=models.CharField(blank=True, max_length=200),
         ),
         migrations.AddField(
-            model_name='review',
-            name='escalate_at',
-            field=models.DateTimeField(blank=True, help_text='When `escalate_to` may decide as well; NULL: never, or it has been.', null=True),
+            model_name="review",
+            name="escalate_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="When `escalate_to` may decide as well; NULL: never, or it has been.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='escalate_to',
+            model_name="review",
+            name="escalate_to",
             field=models.JSONField(blank=True, default=list),
         ),
         migrations.AddField(
-            model_name='review',
-            name='escalated_at',
+            model_name="review",
+            name="escalated_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='review',
-            name='remind_at',
-            field=models.DateTimeField(blank=True, help_text='The next reminder, one of `reminders`; moved on by whoever sends it.', null=True),
+            model_name="review",
+            name="remind_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="The next reminder, one of `reminders`; moved on by whoever sends it.",
+                null=True,
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='reminders',
-            field=models.JSONField(blank=True, default=list, help_text='Times (ISO) at which people are reminded, ascending.'),
+            model_name="review",
+            name="reminders",
+            field=models.JSONField(
+                blank=True, default=list, help_text="Times (ISO) at which people are reminded, ascending."
+            ),
         ),
         migrations.AddIndex(
-            model_name='review',
-            index=models.Index(condition=models.Q(('remind_at__isnull', False), ('status', 'open')), fields=['remind_at'], name='review_remind'),
+            model_name="review",
+            index=models.Index(
+                condition=models.Q(("remind_at__isnull", False), ("status", "open")),
+                fields=["remind_at"],
+                name="review_remind",
+            ),
         ),
         migrations.AddIndex(
-            model_name='review',
-            index=models.Index(condition=models.Q(('escalate_at__isnull', False), ('status', 'open')), fields=['escalate_at'], name='review_escalate'),
+            model_name="review",
+            index=models.Index(
+                condition=models.Q(("escalate_at__isnull", False), ("status", "open")),
+                fields=["escalate_at"],
+                name="review_escalate",
+            ),
         ),
         migrations.AddField(
-            model_name='absence',
-            name='person',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="absence",
+            name="person",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='absence',
-            name='substitute',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="absence",
+            name="substitute",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='absence',
-            name='tenant',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='tenancy.tenant'),
+            model_name="absence",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="tenancy.tenant"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='absence',
-            constraint=models.UniqueConstraint(fields=('tenant', 'person'), name='absence_once'),
+            model_name="absence",
+            constraint=models.UniqueConstraint(fields=("tenant", "person"), name="absence_once"),
         ),
         migrations.AddConstraint(
-            model_name='absence',
-            constraint=models.CheckConstraint(condition=models.Q(('last_day__gte', models.F('first_day'))), name='absence_ends_after_it_begins'),
+            model_name="absence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("last_day__gte", models.F("first_day"))),
+                name="absence_ends_after_it_begins",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='absence',
-            constraint=models.CheckConstraint(condition=models.Q(('substitute', models.F('person')), _negated=True), name='absence_substitute_is_another'),
+            model_name="absence",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("substitute", models.F("person")), _negated=True),
+                name="absence_substitute_is_another",
+            ),
         ),
     ]

@@ -89,7 +89,9 @@ class Review(models.Model):
         help_text="Taken by itself when the gate is due; empty = it goes on waiting.",
     )
     remind_at = models.DateTimeField(
-        null=True, blank=True, help_text="The next reminder, one of `reminders`; moved on by whoever sends it."
+        null=True,
+        blank=True,
+        help_text="The next reminder, one of `reminders`; moved on by whoever sends it.",
     )
     reminders = models.JSONField(
         default=list, blank=True, help_text="Times (ISO) at which people are reminded, ascending."

@@ -22,9 +22,7 @@ def told(kind: str, review: Review, people: Iterable[User], *, round: str = "", 
     return len(tell_of_review(kind, review, people, round=round[:64], text=text))
 
 
-def people_of(
-    review: Review, *, named: Sequence[str] | None = None, but_voters: bool = False
-) -> list[User]:
+def people_of(review: Review, *, named: Sequence[str] | None = None, but_voters: bool = False) -> list[User]:
     """Whom to tell: see `review_people.people_of`."""
     return _people_of(review, review.run, named=named, but_voters=but_voters)
 

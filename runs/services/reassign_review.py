@@ -35,9 +35,7 @@ def hand_over(*, review: Review, actor: Actor, to: User, note: str = "") -> Revi
     refused = why_not_eligible(gate, review.run, actor.user, actor.role, stands_in=stands_in_for(actor))
     if refused is not None and not manages:
         raise NotAllowed(refused)
-    member = Membership.objects.filter(
-        tenant_id=review.tenant_id, user=to, user__is_active=True
-    ).first()
+    member = Membership.objects.filter(tenant_id=review.tenant_id, user=to, user__is_active=True).first()
     target = {"assignees": [f"user:{to.email}"], "bar_starter": review.bar_starter}
     problem = (
         "This person is no member of the workspace."
@@ -58,7 +56,11 @@ def hand_over(*, review: Review, actor: Actor, to: User, note: str = "") -> Revi
         after = _without(before, actor, review.quorum, f"user:{to.email}")
         Review.objects.filter(pk=review.pk).update(assignees=after, delegated_by_label=actor.label[:200])
         audit.record(
-            actor, "handed over", review, before={"assignees": before}, after={"assignees": after, "note": note}
+            actor,
+            "handed over",
+            review,
+            before={"assignees": before},
+            after={"assignees": after, "note": note},
         )
         _leave_mail(review, "delegated", [f"user:{to.email}"], actor)
         review.refresh_from_db()

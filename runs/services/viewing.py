@@ -15,7 +15,6 @@ from runs.snapshots import Gate, RunSnapshot
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
-
 _NOBODYS: Final = Run()
 
 

@@ -17,9 +17,9 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from django.utils import timezone
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
+from django.utils import timezone
 
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Blob, Review, Run, StepRun

@@ -91,7 +91,9 @@ def _pane(request: TenantRequest, review: Review, found: Desk, **said: Any) -> d
         "before": before,
         "after": after,
         "of_run": found.by_run.get(review.run_id, 0),
-        "people": colleagues(request.actor) if gate is not None and request.actor.may(Permission.REVIEW) else [],
+        "people": colleagues(request.actor)
+        if gate is not None and request.actor.may(Permission.REVIEW)
+        else [],
         **said,
     }
 

@@ -211,9 +211,10 @@ def test_somebody_out_of_office_is_stood_in_for(world: World) -> None:
     assert people_of(review, review.run) == [world.rita.user, world.bob.user]
     html = client_of(world.bob).get(reverse("reviews:index")).content.decode()
     assert "Waiting for others" not in html
-    assert "Today you also decide for rita@example.com" in client_of(world.bob).get(
-        reverse("reviews:away")
-    ).content.decode()
+    assert (
+        "Today you also decide for rita@example.com"
+        in client_of(world.bob).get(reverse("reviews:away")).content.decode()
+    )
     with pytest.raises(Invalid):
         set_absence(
             actor=world.rita, substitute=world.adam.user, first_day=today, last_day=today - timedelta(days=1)

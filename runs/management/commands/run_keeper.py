@@ -15,8 +15,8 @@ from django.db import close_old_connections, connections
 from runs.services.credit import watch_credit
 from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
-from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.reassign_review import remind_reviews
+from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.ring_runs import ring_due_runs
 from runs.services.roll_up import roll_up, roll_up_recent
 from runs.services.send_notifications import send_in_background

@@ -36,8 +36,10 @@ class AssigneesField(ListField):
         yield from super().faults(value)
         for entry in value or ():
             kind, _, who = entry.partition(":")
-            good = "{{" in entry or (kind == "user" and re.fullmatch(r"[^@\s]+@[^@\s]+", who)) or (
-                kind == "role" and who in self.ROLES
+            good = (
+                "{{" in entry
+                or (kind == "user" and re.fullmatch(r"[^@\s]+@[^@\s]+", who))
+                or (kind == "role" and who in self.ROLES)
             )
             if not good:
                 yield (
