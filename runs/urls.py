@@ -6,6 +6,7 @@ from runs.views import (
     dashboard,
     dead_letters,
     debug,
+    describe,
     estimates,
     files,
     history,
@@ -13,6 +14,7 @@ from runs.views import (
     notifications,
     outbox,
     palette,
+    review_desk,
     reviews,
     runs,
     saved,
@@ -28,6 +30,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
     path("dead-letters/", dead_letters.index, name="dead_letters"),
     path("dead-letters/<slug:case>/", dead_letters.case, name="dead_letter"),
@@ -59,7 +64,12 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 

@@ -117,7 +117,7 @@ def test_older_runs_get_their_case_by_the_migration(world: World) -> None:
     known = [run.case for run in runs]
     test_run = failed(world, test=True)
     Run.objects.update(case="", dead_since=None)
-    module: Any = import_module("runs.migrations.0018_fill_failure_cases")
+    module: Any = import_module("runs.migrations.0019_fill_failure_cases")
     module.BATCH = 2
     module.fill(apps, None)
     for run, case in zip(runs, known, strict=True):

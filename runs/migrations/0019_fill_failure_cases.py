@@ -43,6 +43,6 @@ def fill(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("runs", "0017_failure_cases")]
+    dependencies = [("runs", "0018_failure_cases")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]
