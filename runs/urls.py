@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start
+from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start, try_step
 
 run_pages: list[URLPattern | URLResolver] = [
     path("", runs.index, name="index"),
@@ -10,6 +10,10 @@ run_pages: list[URLPattern | URLResolver] = [
     path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("draft/<uuid:pk>/steps/<str:key>/data/", try_step.data, name="step_data"),
+    path("draft/<uuid:pk>/steps/<str:key>/preview/", try_step.preview, name="step_preview"),
+    path("draft/<uuid:pk>/steps/<str:key>/test/", try_step.test, name="step_test"),
+    path("draft/<uuid:pk>/steps/<str:key>/pin/", try_step.pin, name="step_pin"),
     path("model-calls/", library.calls, name="model_calls"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
