@@ -258,6 +258,7 @@ def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: R
         "output": as_json(output) if output is not None else "",
         "is_under_way": tested is not None and not tested.is_over,
         "editable": may_edit(request, workflow),
+        "pinned": as_json(step.pinned) if step.pinned is not None else "",
     }
 
 
@@ -287,7 +288,6 @@ def _shown(
         "given": request.POST.get("input") or (as_json(chosen.input) if chosen is not None else "{}"),
         "pins": sum(one.pinned is not None for one in definition.steps),
         "may_run": request.actor.may(Permission.RUN) and workflow.status != Workflow.Status.ARCHIVED,
-        "pinned": as_json(step.pinned) if step.pinned is not None else "",
     }
     response = render(
         request, "runs/try/_test.html" if request.htmx else "runs/try/test.html", context, status=status

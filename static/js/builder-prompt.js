@@ -86,7 +86,6 @@
     // A last line break needs something behind it to take up room.
     pieces.push(document.createTextNode(`${area.value.slice(at)}\u200b`));
     ink.replaceChildren(...pieces);
-    ink.style.width = `${area.clientWidth}px`;
     ink.scrollTop = area.scrollTop;
     area.closest(".prompt").classList.add("is-inked");
     say(area, answer, unknown);
