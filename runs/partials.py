@@ -25,6 +25,8 @@ class Viewer:
     """What the page shows because of who looks. `refusals`: review id → why this person may not decide it."""
 
     may_control: bool = False
+    may_run: bool = False
+    may_edit: bool = False
     refusals: Mapping[uuid.UUID, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     workflow_url: str = ""
@@ -62,6 +64,7 @@ def viewer_parts(run: RunSnapshot, viewer: Viewer) -> dict[str, str]:
     context = {"run": run, "viewer": viewer, "csrf_token": ""}
     parts = {
         "run-controls": render_to_string("runs/_controls.html", context).strip(),
+        "run-more": render_to_string("runs/_more.html", context).strip(),
         "run-gate": render_to_string("runs/_gates.html", context).strip(),
     }
     if run.failed_key:

@@ -2,12 +2,30 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, library, outbox, palette, reviews, runs, saved, start, try_step
+from runs.views import (
+    dashboard,
+    debug,
+    estimates,
+    files,
+    history,
+    library,
+    notifications,
+    outbox,
+    palette,
+    reviews,
+    runs,
+    saved,
+    start,
+    try_step,
+    what_if,
+)
 
 run_pages: list[URLPattern | URLResolver] = [
-    path("", runs.index, name="index"),
+    path("", history.index, name="index"),
+    path("export/", history.export, name="export"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
     path("draft/<uuid:pk>/steps/<str:key>/data/", try_step.data, name="step_data"),
@@ -15,6 +33,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("draft/<uuid:pk>/steps/<str:key>/test/", try_step.test, name="step_test"),
     path("draft/<uuid:pk>/steps/<str:key>/pin/", try_step.pin, name="step_pin"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -24,6 +43,14 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
+    path("<uuid:pk>/whole.json", files.whole, name="whole"),
+    path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
+    path("<uuid:pk>/step/", debug.step_once, name="step_once"),
+    path("<uuid:pk>/breakpoints/", debug.breakpoint_at, name="breakpoints"),
+    path("<uuid:pk>/edit/", debug.edit, name="edit"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
@@ -36,8 +63,16 @@ review_pages: list[URLPattern | URLResolver] = [
 
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
+notification_pages: list[URLPattern | URLResolver] = [
+    path("", notifications.index, name="index"),
+    path("latest/", notifications.latest, name="latest"),
+    path("read/", notifications.read, name="read"),
+    path("preferences/", notifications.preferences, name="preferences"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
     path("outbox/", include((outbox_pages, "outbox"))),
+    path("notifications/", include((notification_pages, "notifications"))),
 ]

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from workflows.views import (
     accounts,
+    alerts,
     builder,
     builder_history,
     builder_selection,
@@ -94,11 +95,13 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("connections/new/", connections.create, name="connection_new"),
     path("connections/models/", connections.models, name="connection_models"),
     path("connections/budget/", connections.budget, name="connection_budget"),
+    path("connections/slack/", alerts.slack, name="connection_slack"),
     path("connections/keys/new/", stored_keys.create, name="stored_key_new"),
     path("connections/keys/<uuid:pk>/", stored_keys.change, name="stored_key"),
     path("connections/keys/<uuid:pk>/check/", stored_keys.check, name="stored_key_check"),
     path("connections/keys/<uuid:pk>/remove/", stored_keys.delete, name="stored_key_delete"),
     path("connections/<str:pk>/", connections.change, name="connection"),
+    path("connections/<str:pk>/balance/", alerts.balance, name="connection_balance"),
     path("connections/<str:pk>/check/", connections.check, name="connection_check"),
     path("connections/<str:pk>/switch/", connections.switch, name="connection_switch"),
     path("connections/<str:pk>/remove/", connections.delete, name="connection_delete"),

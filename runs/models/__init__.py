@@ -5,6 +5,7 @@ from runs.models.figures import StoredFigures
 from runs.models.firing import Firing
 from runs.models.item import Item
 from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
+from runs.models.notification import Notification, NotificationSend, NotificationSettings
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
 
 __all__ = [
@@ -17,6 +18,9 @@ __all__ = [
     "IdempotencyKey",
     "Item",
     "Mail",
+    "Notification",
+    "NotificationSend",
+    "NotificationSettings",
     "Review",
     "ReviewVote",
     "Run",

@@ -11,6 +11,7 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus, StepStatus
 from runs.models import Mail, Run, StepRun
+from runs.services.control_run import resume_run
 from runs.services.prepared import prepared
 from runs.services.values import BadValue, checked_output
 from workflows.definition.inputs import check_context
@@ -32,6 +33,30 @@ def set_breakpoints(*, run: Run, actor: Actor, steps: Collection[str]) -> Run:
     actor.require(Permission.CONTROL_RUNS)
     check_steps(run, steps, "breakpoints")
     post(run, actor, MailKind.DEBUG, {"breakpoints": sorted(set(steps))}, "set breakpoints in")
+    return run
+
+
+def breakpoints_of(run: Run) -> list[str]:
+    """The breakpoints of a run, those included that its driver has not obeyed yet."""
+    unread = Mail.objects.filter(run=run, tenant_id=run.tenant_id, kind=MailKind.DEBUG, read_at=None)
+    for payload in unread.order_by("-id").values_list("payload", flat=True):
+        if "breakpoints" in payload:
+            return list(payload["breakpoints"])
+    return list(run.debug.get("breakpoints") or ())
+
+
+def toggle_breakpoint(*, run: Run, actor: Actor, step: str) -> Run:
+    """Stop before this step from now on, or no longer. Raises like `set_breakpoints`."""
+    now = breakpoints_of(run)
+    wanted = [key for key in now if key != step] if step in now else [*now, step]
+    return set_breakpoints(run=run, actor=actor, steps=wanted)
+
+
+def run_to(*, run: Run, actor: Actor, step: str) -> Run:
+    """Go on as far as this step, and stop before it; the breakpoint stays. Raises like `set_breakpoints`."""
+    set_breakpoints(run=run, actor=actor, steps=[*breakpoints_of(run), step])
+    if run.intent == Intent.PAUSE:
+        resume_run(run=run, actor=actor)
     return run
 
 

@@ -124,34 +124,40 @@ def begin(work: Work, key: str, effect: Effect) -> tuple[Delivery, Receipt | Non
 
 
 def _of_earlier_round(fresh: Delivery, work: Work, effect: Effect) -> Receipt | None:
-    """A new round has a new key: what the same step sent, or may have sent, in an earlier one is asked about (07 §4)."""
-    if work.task.round == 0 or effect.on_unknown is OnUnknown.REPEAT:
+    """A new round has a new key, by which no receiver knows it for a copy. What has a receipt from an earlier round is
+    asked about, however the step treats doubt (07 §4); doubt itself is what its policy is about."""
+    if work.task.round == 0:
         return None
     earlier = _earlier(work, effect)
     if earlier is None:
         return None
+    if effect.on_unknown is OnUnknown.REPEAT and earlier.status != Delivery.Status.SENT:
+        return None
     if effect.on_unknown is OnUnknown.SKIP:
         _change(fresh, status=Delivery.Status.SKIPPED, settled_at=utc_now())
-        return Receipt(DeliveryStatus.SKIPPED)
+        return _skipped(work, effect)
     _change(fresh, status=Delivery.Status.FAILED, asked_at=utc_now())
     raise ask_about(fresh, earlier, effect)
 
 
 def _earlier(work: Work, effect: Effect) -> Delivery | None:
-    """What the same step has sent, or may have sent, in the newest earlier round that did so."""
-    done = (Delivery.Status.SENT, Delivery.Status.UNKNOWN, Delivery.Status.SKIPPED)
-    return (
-        Delivery.objects.filter(
-            run_id=work.run_id,
-            step_run__step_key=work.task.place.key,
-            step_run__scope=work.task.place.scope,
-            step_run__round__lt=work.task.round,
-            kind=effect.kind,
-            status__in=done,
-        )
-        .order_by("-step_run__round")
-        .first()
-    )
+    """What the same step has sent in an earlier round, newest first; else what it may have sent."""
+    rows = Delivery.objects.filter(
+        run_id=work.run_id,
+        step_run__step_key=work.task.place.key,
+        step_run__scope=work.task.place.scope,
+        step_run__round__lt=work.task.round,
+        kind=effect.kind,
+    ).order_by("-step_run__round")
+    doubt = (Delivery.Status.UNKNOWN, Delivery.Status.SKIPPED)
+    return rows.filter(status=Delivery.Status.SENT).first() or rows.filter(status__in=doubt).first()
+
+
+def _skipped(work: Work, effect: Effect) -> Receipt:
+    """Nothing goes out; where an earlier round has its receipt, the step goes on with that."""
+    earlier = _earlier(work, effect) if work.task.round else None
+    receipt: JSONObject = (earlier.receipt if earlier is not None else None) or {}
+    return Receipt(DeliveryStatus.SKIPPED, receipt if receipt.get("whole", True) else {}, again=True)
 
 
 def _known(found: Delivery, work: Work, effect: Effect) -> Receipt | None:
@@ -159,16 +165,17 @@ def _known(found: Delivery, work: Work, effect: Effect) -> Receipt | None:
     if found.status == Delivery.Status.OUTBOX:
         return Receipt(DeliveryStatus.OUTBOX, _outbox_detail(effect), again=True)
     if found.status == Delivery.Status.SKIPPED:
-        return Receipt(DeliveryStatus.SKIPPED, again=True)
+        return _skipped(work, effect)
     receipt: JSONObject = found.receipt or {}
     if found.status == Delivery.Status.SENT and receipt.get("whole", True):
         return Receipt(DeliveryStatus.SENT, receipt, again=True)
     unsure = found.status != Delivery.Status.FAILED
     if unsure and effect.on_unknown is OnUnknown.SKIP:
         _change(found, status=Delivery.Status.SKIPPED, settled_at=utc_now())
-        return Receipt(DeliveryStatus.SKIPPED)
-    if effect.on_unknown is OnUnknown.ASK and not found.resend and (unsure or found.asked_at is not None):
-        # Asked already and not answered: the worker stopped before the question stood.
+        return _skipped(work, effect)
+    # Asked already and not answered: the worker stopped before the question stood.
+    asks = found.asked_at is not None or (unsure and effect.on_unknown is OnUnknown.ASK)
+    if asks and not found.resend:
         _change(found, asked_at=found.asked_at or utc_now())
         raise ask_about(found, found if unsure else _earlier(work, effect) or found, effect)
     # A person has said so, the policy says repeat, or surely nothing was sent: the same key goes out once more.

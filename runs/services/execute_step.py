@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -154,7 +155,8 @@ async def run_here(work: Work) -> Result:
     if work.task.kind is not ExecutionKind.ASYNC:
         return run_inline(work)
     results: list[Result] = []
-    await _run_async(work, results.append)
+    with suppress(asyncio.CancelledError):
+        await _run_async(work, results.append)
     return results[0]
 
 
@@ -162,7 +164,8 @@ def _run(work: Work) -> Result:
     try:
         _check_inputs(work)
         return _done(work, work.type.execute(_context(work)))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # A step that ends "the program" ends itself only.
         return _failed(work, error)
 
 
@@ -192,9 +195,13 @@ async def _run_async(work: Work, finish: Callable[[Result], None]) -> None:
         result = _done(work, outcome)
     except TimeoutError:
         result = too_late(work)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
+        # Not ours: the work cancelled itself, and nobody else would tell.
+        if not work.task.cancelled:
+            finish(_failed(work, error))
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        # On the loop SystemExit would end the work of all runs of this process.
         result = _failed(work, error)
     finish(result)
 
@@ -203,7 +210,7 @@ def _done(work: Work, outcome: Outcome) -> Result:
     return Result(work.task, outcome, None, utc_now())
 
 
-def _failed(work: Work, error: Exception) -> Result:
+def _failed(work: Work, error: BaseException) -> Result:
     if isinstance(error, AskEffect):
         return Result(work.task, error.question, error_info(error), utc_now())
     if not isinstance(error, StepwellError):

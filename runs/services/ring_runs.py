@@ -50,6 +50,6 @@ def ring_due_runs(limit: int = 200) -> int:
     rung = 0
     for run_id in due:
         if Run.objects.filter(DUE_AND_FREE, id=run_id).update(wake_at=Now() + PATIENCE):
-            queue.ring(run_id)
+            queue.ring_again(run_id)
             rung += 1
     return rung

@@ -18,8 +18,10 @@ def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
     failed = run.row(run.failed_key) if run.failed_key else None
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
+        may_run=actor.may(Permission.RUN),
+        may_edit=actor.may(Permission.EDIT_WORKFLOWS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor))},
-        models=_models() if failed is not None and failed.tile == "ai" else (),
+        models=known_models() if failed is not None and failed.tile == "ai" else (),
         workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",
         model_step=failed is not None and failed.tile == "ai",
         retry_first=failed is not None and failed.failure is not None and failed.failure.retryable,
@@ -54,7 +56,7 @@ def is_for(review: Review, actor: Actor) -> bool:
     return why_not_eligible(asked, review.run, actor.user, actor.role) is None
 
 
-def _models() -> tuple[str, ...]:
+def known_models() -> tuple[str, ...]:
     """Models that can be offered without asking a vendor: the default one of each provider that has an account."""
     from workflows.providers import registry  # here: finding the providers reads their files
 

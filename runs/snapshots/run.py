@@ -116,6 +116,8 @@ class Row:
     revision: str
     items: ItemsView | None
     inside: tuple[Inside, ...]
+    breakpoint: bool = False
+    breakable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,9 @@ class Control:
     step: str = ""
 
 
+_STEP = Control("step_once", "Step", "step-forward", key="s", text="One step more, then the run is held")
+
+
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
     """Everything of the run's page that does not depend on the viewer."""
@@ -218,6 +223,7 @@ class RunSnapshot:
     output: Output | None
     controls: tuple[Control, ...]
     failed_key: str
+    held: bool = False
 
     def row(self, key: str) -> Row:
         """The row of a step; KeyError when the run's version has no such step."""
@@ -498,6 +504,7 @@ class _Builder:
             output=self._output(),
             controls=self._controls(rows, failed, gates),
             failed_key=failed,
+            held=run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE,
         )
 
     def _inner_cost_unknown(self) -> bool:
@@ -585,7 +592,20 @@ class _Builder:
             revision=self._revision(row, len(attempts), items) if row is not None else "",
             items=items,
             inside=self._inside(step.key),
+            breakpoint=self._is_open and step.key in self.breakpoints,
+            breakable=self._is_open
+            and step.enabled
+            and status in (StepStatus.PENDING, StepStatus.QUEUED)
+            and (row is None or row.started_at is None),
         )
+
+    @cached_property
+    def breakpoints(self) -> frozenset[str]:
+        return frozenset(self.run.debug.get("breakpoints") or ())
+
+    @property
+    def _is_open(self) -> bool:
+        return not RunStatus(self.run.status).is_over and self.run.intent != Intent.CANCEL
 
     @staticmethod
     def _revision(row: StepRun, attempts: int, items: ItemsView | None) -> str:
@@ -802,6 +822,9 @@ class _Builder:
         if run.intent == Intent.PAUSE and run.status in (RunStatus.RUNNING, RunStatus.PENDING):
             return "warn", f"Pausing{by}.", "Steps under way finish first, then the run holds."
         if run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE:
+            stopped = next((e for e in run.waiting_for if e.get("kind") == "breakpoint"), None)
+            if stopped is not None:
+                return "warn", str(stopped["sentence"]), "Its data can be looked at and changed now."
             return "warn", f"Paused{by}.", "Nothing new starts until somebody continues the run."
         if run.status == RunStatus.CANCELLED:
             return "", f"Cancelled{by}.", "What was finished is kept below; a cancelled run is not continued."
@@ -834,8 +857,10 @@ class _Builder:
             pass
         elif run.intent == Intent.PAUSE:
             found.append(Control("resume", "Continue", "play", key="p"))
+            found.append(_STEP)
         elif self.status in (RunStatus.PENDING, RunStatus.RUNNING):
             found.append(Control("pause", "Pause", "pause", key="p"))
+            found.append(_STEP)
         found.append(
             Control(
                 "cancel",

@@ -180,7 +180,7 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         values=tuple(_values(run, definition, step, row)),
         previous=tuple(_previous(run, definition, step, row)),
         tries=tries,
-        happened=tuple(Happening(e.seq, e.at, _told(e)) for e in events),
+        happened=tuple(Happening(e.seq, e.at, told(e)) for e in events),
         decision=words.decided(review) if decided and review is not None else "",
         decision_comment=review.comment if decided and review is not None else "",
         original=output_view(original)
@@ -271,6 +271,12 @@ def _values(run: Run, definition: Definition, step: StepDef, row: StepRun | None
             yield shown_value(written, resolve(path, scope))
         except StepwellError as error:
             yield Value(written, "", is_text=True, problem=error.message)
+
+
+def previous_of(run: Run, definition: Definition, step: StepDef, row: StepRun | None) -> Any:
+    """What arrives at a step; MISSING where nothing has. Two queries at most."""
+    sources = _sources(definition, step, row)
+    return _previous_value(run, definition, sources, _outputs(run, set(sources)) if sources else {})
 
 
 def _previous_value(
@@ -371,7 +377,7 @@ def _call(call: JSONObject) -> Call:
     )
 
 
-def _told(event: Event) -> str:
+def told(event: Event) -> str:
     """An event in words."""
     data: JSONObject = event.data
     match event.type:
@@ -392,6 +398,11 @@ def _told(event: Event) -> str:
         case "review_decided":
             return f"Decided by {data.get('by', '')}: {data.get('decision', '')}"
         case "variable_set":
-            return f"Set {data.get('name', 'a variable')}"
+            by = f" by {data['by']}" if data.get("by") else ""
+            return f"{data.get('name', 'A variable')} set{by}"
+        case "edited":
+            if data.get("refused"):
+                return f"{data.get('by', '')} could not change the {data.get('what')}: {data['refused']}"
+            return f"{str(data.get('what', 'data')).capitalize()} changed by {data.get('by', '')}"
         case _:
             return event.type.replace("_", " ").capitalize()

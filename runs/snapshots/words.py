@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from html import unescape
 from itertools import groupby, pairwise
 from typing import Any
 
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import strip_tags
 
 from runs.models import Attempt, Review
 from workflows.lib.jsontypes import JSONObject
@@ -40,6 +42,13 @@ _DECISIONS = {
 _MARKUP = re.compile(
     r"^\s{0,3}(#{1,6}\s+|[-*+]\s+|>\s+|\d+[.)]\s+)|[*_`]{1,3}|\[([^\]]*)\]\([^)]*\)", re.MULTILINE
 )
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|<!doctype", re.IGNORECASE)
+_UNSEEN = re.compile(
+    r"<(script|style|head|svg)\b.*?(</\1\s*>|\Z)|<!--.*?(-->|\Z)|<[a-zA-Z/!][^<>]*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+# A page has a head before its first words.
+_LOOKED_AT = 20_000
 
 
 def times(count: int) -> str:
@@ -64,6 +73,9 @@ def one_line(text: str | None, limit: int = 140) -> str:
     """The first words of a text in one line, without Markdown's marks."""
     if not text:
         return ""
+    if _TAG.search(text[:_LOOKED_AT]):
+        # A pasted page: its words, not its markup.
+        text = unescape(strip_tags(_UNSEEN.sub(" ", text[:_LOOKED_AT]).replace("<", " <")))
     plain = " ".join(_MARKUP.sub(lambda match: match.group(2) or "", text).split())
     return plain if len(plain) <= limit else f"{plain[: limit - 1].rsplit(' ', 1)[0].rstrip('.,;:')}…"
 

@@ -1,64 +1,43 @@
-"""Pages of runs: the history, one run, a step of it, its controls and its result."""
+"""Pages of runs: one run, a step of it, its controls and its result."""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
-from runs.forms import HistoryForm, ItemsForm, RetryItemsForm
+from runs.engine.statuses import Intent
+from runs.forms import ItemsForm, RetryItemsForm
 from runs.models import Run
-from runs.selectors import run_history, strips_of
+from runs.selectors import strips_of
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.compare import origin_of
+from runs.snapshots.edits import edit_desk
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
 from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
 from runs.snapshots.step import StepPanel, step_panel
-from runs.snapshots.words import subject
+from runs.views.acting import control, get_run
 from workflows.definition.types import START
-from workflows.lib.errors import Conflict, Invalid, NotFound
+from workflows.lib.errors import NotFound
 from workflows.tenancy.access import (
     NOT_FOUND,
     TenantRequest,
-    get_or_404,
     permission_required,
     tenant_required,
 )
 from workflows.tenancy.roles import Permission
 
-PAGE = 25
 _STRIP_STEPS = 40
-
-
-@require_GET
-@tenant_required
-def index(request: TenantRequest) -> HttpResponse:
-    form = HistoryForm(request.GET, tenant=request.tenant)
-    wanted = form.wanted()
-    page = Paginator(run_history(request.tenant, wanted), PAGE).get_page(request.GET.get("page"))
-    runs = list(page.object_list)
-    context = {
-        "section": "runs",
-        "form": form,
-        "wanted": wanted,
-        "page": page,
-        "rows": [(run, subject(run.input), *strip) for run, strip in zip(runs, strips(runs), strict=True)],
-        "sortable": "sort" in request.GET,
-    }
-    return render(request, "runs/_history.html" if request.htmx else "runs/index.html", context)
 
 
 def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
@@ -87,44 +66,38 @@ def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
     return found
 
 
-def get_run(request: TenantRequest, pk: uuid.UUID, permission: Permission = Permission.VIEW) -> Run:
-    """The run of this tenant with what its page shows, for an actor whose role holds the permission."""
-    source = Run.objects.select_related("workflow", "version", "started_by", "api_key").defer(
-        "version__document", "workflow__settings"
-    )
-    return get_or_404(source, request.actor, pk, permission)
-
-
 @require_GET
 @tenant_required
 def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     run = get_run(request, pk)
     key = request.GET.get("step", "")
     snapshot = run_snapshot(run)
-    return render(request, "runs/detail.html", _page(request, run, snapshot, key))
+    return render(request, "runs/detail.html", _page(request, run, snapshot, key, request.GET.get("tab", "")))
 
 
-def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str) -> dict[str, Any]:
+def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab: str = "") -> dict[str, Any]:
+    shared: dict[str, Any] = {
+        "section": "runs",
+        "run": snapshot,
+        "viewer": viewer_of(snapshot, request.actor),
+        "origin": origin_of(run),
+    }
     if (item := item_panel(run, key) if parse_scope(key) is not None else None) is not None:
         return {
-            "section": "runs",
-            "run": snapshot,
-            "viewer": viewer_of(snapshot, request.actor),
-            **_item(request, run, item, "output"),
+            **shared,
+            **_item(request, run, item, tab if tab in _ITEM_TABS else "output"),
         }
     panel = step_panel(run, key) if key and key != "input" else None
     if not key and snapshot.failed_key and not snapshot.gates:
         key = snapshot.failed_key
         panel = step_panel(run, key)
     return {
-        "section": "runs",
-        "run": snapshot,
-        "viewer": viewer_of(snapshot, request.actor),
-        **_panel(run, key, panel, "attempts" if snapshot.failed_key == key else "output"),
+        **shared,
+        **_panel(request, run, key, panel, tab or ("attempts" if snapshot.failed_key == key else "output")),
     }
 
 
-def _panel(run: Run, key: str, panel: StepPanel | None, tab: str) -> dict[str, Any]:
+def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, tab: str) -> dict[str, Any]:
     """The inspector's context: a step, the run's own input (`key` is `input`), or nothing."""
     if key == "input" and panel is None:
         given = [
@@ -142,7 +115,23 @@ def _panel(run: Run, key: str, panel: StepPanel | None, tab: str) -> dict[str, A
         {"key": "attempts", "label": "Attempts"},
         {"key": "events", "label": "Events"},
     ]
-    return {"panel": panel, "panel_key": panel.key if panel else "", "tabs": tabs, "tab": tab}
+    known = {str(entry["key"]) for entry in tabs}
+    found: dict[str, Any] = {
+        "panel": panel,
+        "panel_key": panel.key if panel else "",
+        "tabs": tabs,
+        "tab": tab if tab in known else "output",
+    }
+    if panel is not None and run.is_over and panel.rounds:
+        found["may_try_again"] = request.actor.may(Permission.RUN)
+    if panel is not None and request.actor.may(Permission.CONTROL_RUNS):
+        ahead = not run.is_over and run.intent != Intent.CANCEL and panel.rounds <= 1
+        found |= {
+            "desk": edit_desk(run, panel.key),
+            "breakable": ahead and panel.status == "pending",
+            "stops_here": panel.key in (run.debug.get("breakpoints") or ()),
+        }
+    return found
 
 
 @require_GET
@@ -156,11 +145,8 @@ def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('runs:detail', args=[run.pk])}?step={key}")
     wanted = request.GET.get("tab", "output")
-    context = {"run": run, **_panel(run, key, panel, wanted if wanted in _TABS else "output")}
+    context = {"run": run, **_panel(request, run, key, panel, wanted)}
     return render(request, "runs/_panel.html", context)
-
-
-_TABS = {"output", "input", "prompt", "attempts", "events"}
 
 
 # --- items ---------------------------------------------------------------------------------------
@@ -214,28 +200,10 @@ def items(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
 # --- controls ------------------------------------------------------------------------------------
 
 
-def _control(request: TenantRequest, pk: uuid.UUID, act: Callable[[Run], Run], done: str) -> HttpResponse:
-    """Do it, then show the run: by redirect, or for script with an empty answer (the socket brings what changed)."""
-    run = get_run(request, pk, Permission.CONTROL_RUNS)
-    try:
-        act(run)
-    except (Conflict, Invalid) as error:
-        if request.htmx:
-            return HttpResponse(error.message, status=error.status, content_type="text/plain; charset=utf-8")
-        messages.error(request, error.message)
-        return redirect("runs:detail", run.pk)
-    if request.htmx:
-        response = HttpResponse(status=204)
-        response["HX-Trigger"] = json.dumps({"toast": {"text": done}})
-        return response
-    messages.success(request, done)
-    return redirect("runs:detail", run.pk)
-
-
 @require_POST
 @permission_required(Permission.CONTROL_RUNS)
 def pause(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    return _control(
+    return control(
         request,
         pk,
         lambda run: pause_run(run=run, actor=request.actor),
@@ -246,13 +214,13 @@ def pause(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 @require_POST
 @permission_required(Permission.CONTROL_RUNS)
 def resume(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    return _control(request, pk, lambda run: resume_run(run=run, actor=request.actor), "The run goes on")
+    return control(request, pk, lambda run: resume_run(run=run, actor=request.actor), "The run goes on")
 
 
 @require_POST
 @permission_required(Permission.CONTROL_RUNS)
 def cancel(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    return _control(
+    return control(
         request,
         pk,
         lambda run: cancel_run(run=run, actor=request.actor),
@@ -265,7 +233,7 @@ def cancel(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 def retry(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     model = request.POST.get("model", "").strip()[:120] or None
     from_step = request.POST.get("from_step", "").strip()[:64] or None
-    return _control(
+    return control(
         request,
         pk,
         lambda run: retry_run(run=run, actor=request.actor, from_step=from_step, model=model),
@@ -277,25 +245,17 @@ def retry(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 @permission_required(Permission.CONTROL_RUNS)
 def retry_items(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     """The failed items again, or those named: in this run where it failed, in a new one where it was completed."""
-    run = get_run(request, pk, Permission.CONTROL_RUNS)
     form = RetryItemsForm(request.POST)
     if not form.is_valid():
         message = next(iter(form.errors.values()))[0]
         return HttpResponse(message, status=422, content_type="text/plain; charset=utf-8")
-    made: list[Run] = []
-
-    def again(run: Run) -> Run:
-        wanted = form.cleaned_data
-        made.append(retry_items_of(run=run, actor=request.actor, items=wanted["items"], step=wanted["step"]))
-        return made[0]
-
-    answer = _control(request, pk, again, "Trying the items again")
-    if made and made[0].pk != run.pk:
-        address = reverse("runs:detail", args=[made[0].pk])
-        if not request.htmx:
-            return redirect(address)
-        answer["HX-Redirect"] = address
-    return answer
+    wanted = form.cleaned_data
+    return control(
+        request,
+        pk,
+        lambda run: retry_items_of(run=run, actor=request.actor, items=wanted["items"], step=wanted["step"]),
+        "Trying the items again",
+    )
 
 
 # --- result --------------------------------------------------------------------------------------

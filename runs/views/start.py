@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from runs.forms import StartForm
 from runs.models import Run
 from runs.services.start_run import start_run
+from workflows.definition.diff import changes
 from workflows.definition.graph import Definition
 from workflows.lib.errors import NotFound, StepwellError
 from workflows.models import Workflow, WorkflowVersion
@@ -76,6 +77,17 @@ def _definition(workflow: Workflow, chosen: str) -> Definition:
     return load_definition(found)
 
 
+def _draft_differs(workflow: Workflow) -> bool:
+    """Whether the draft does anything else than the newest version; places on the canvas do not count."""
+    newest = WorkflowVersion.objects.filter(
+        workflow=workflow, tenant_id=workflow.tenant_id, number=workflow.latest_version
+    ).first()
+    if newest is None:
+        return True
+    found = changes(load_definition(newest), compile_draft(workflow))
+    return any(not change.only_layout for change in found)
+
+
 def _last_input(workflow: Workflow) -> dict[str, Any]:
     """What the newest run by hand was given, so that trying once more takes one press."""
     runs = Run.objects.filter(workflow=workflow, tenant_id=workflow.tenant_id, trigger_type="manual")
@@ -98,6 +110,7 @@ def _shown(
         "chosen": chosen,
         # A second press of the button gives the same run.
         "once": request.POST.get("once") or uuid.uuid4().hex,
+        "draft_differs": chosen == "draft" or _draft_differs(workflow),
         "open": True,
         "dialog_id": "start-run",
     }

@@ -1,9 +1,9 @@
-// Copy: [data-copy="#id"] copies that element's text or value, [data-copy-text] its own words.
+// Copy: [data-copy="#id"] copies that element's text or value, [data-copy-text] its own words, [data-copy-link] the address of this view.
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy], [data-copy-text]");
+  const button = event.target.closest("[data-copy], [data-copy-text], [data-copy-link]");
   if (!button) return;
   const source = button.dataset.copy ? document.querySelector(button.dataset.copy) : null;
-  const text = button.dataset.copyText ?? source?.value ?? source?.textContent ?? "";
+  const text = "copyLink" in button.dataset ? location.href : button.dataset.copyText ?? source?.value ?? source?.textContent ?? "";
   try {
     await navigator.clipboard.writeText(text);
     stepwell.toast("Copied");

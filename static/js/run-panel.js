@@ -13,13 +13,17 @@
   let revision = "";
   let unseen = 0;
 
+  // While a run is held people change its data, which no row tells of: then every change counts.
+  const held = () => document.querySelector("#run-controls[data-held]") !== null;
+  const revisionOf = (row) =>
+    row ? [row.dataset.revision, row.querySelector(".bp__set")?.ariaPressed, held() && document.querySelector("[data-run]")?.dataset.runStamp].join() : "";
   const mark = (key) => {
     for (const row of document.querySelectorAll(".runstep.is-selected")) row.classList.remove("is-selected");
     document.querySelectorAll("[data-step-link][aria-current]").forEach((link) => link.removeAttribute("aria-current"));
     const link = linkOf(key);
     if (!isItem(key)) link?.closest(".runstep")?.classList.add("is-selected");
     link?.setAttribute("aria-current", "true");
-    revision = link?.closest("[data-revision]")?.dataset.revision ?? "";
+    revision = revisionOf(link?.closest("[data-revision]"));
   };
   const load = async (key, tab) => {
     const url = urlOf(key);
@@ -38,17 +42,20 @@
       if (number === asked) stepwell.toast("The step could not be loaded. Try again in a moment.", { kind: "bad" });
     }
   };
-  const address = (key) => {
+  const address = (key, tab) => {
     const url = new URL(location.href);
     if (key) url.searchParams.set("step", key);
     else url.searchParams.delete("step");
+    url.searchParams.delete("tab");
+    if (key && tab && tab !== "output") url.searchParams.set("tab", tab);
     url.hash = "";
     history.replaceState(null, "", url);
   };
   const choose = (key) => {
-    const loading = load(key, shown() && panel().querySelector("[role=tab]") ? tabOf() : "output");
+    const tab = shown() && panel().querySelector("[role=tab]") ? tabOf() : "output";
+    const loading = load(key, tab);
     mark(key);
-    address(key);
+    address(key, tab);
     return loading;
   };
 
@@ -62,9 +69,13 @@
       address("");
     }
   });
+  // The link to this view names step and tab, so that whoever gets it sees the same.
+  document.addEventListener("tab:shown", (event) => event.target.closest("#panel") && shown() && address(shown(), tabOf()));
+  // What somebody writes in the panel is not taken from under their hands.
+  const writing = () => [...(panel()?.querySelectorAll("form textarea, form input:not([type=hidden])") ?? [])].some((field) => (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue));
   document.addEventListener("run:changed", () => {
     const key = shown();
-    if (!key || key === "input") return;
+    if (!key || key === "input" || writing()) return;
     const row = linkOf(key)?.closest("[data-revision]");
     if (!isItem(key)) row?.querySelector(".runstep")?.classList.add("is-selected");
     // An item whose row is not on this page of the table cannot be told to have changed: it is read now and then.
@@ -73,8 +84,8 @@
         unseen = 0;
         if (shown() === key && !linkOf(key)) load(key, tabOf());
       }, 2000);
-    } else if (row && row.dataset.revision !== revision) {
-      revision = row.dataset.revision;
+    } else if (row && revisionOf(row) !== revision) {
+      revision = revisionOf(row);
       load(key, tabOf());
     }
   });
@@ -104,7 +115,11 @@
       const told = answer.headers.get("HX-Trigger");
       const elsewhere = answer.headers.get("HX-Redirect");
       if (elsewhere) location.assign(elsewhere);
-      else if (answer.status === 204) stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
+      else if (answer.status === 204 && form.closest("#panel")) {
+        form.reset();
+        form.closest("details")?.removeAttribute("open");
+        stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
+      } else if (answer.status === 204) stepwell.toast(told ? JSON.parse(told).toast.text : "Done");
       else if (answer.status === 401 || answer.redirected) location.reload();
       else stepwell.toast(answer.headers.get("content-type")?.startsWith("text/plain") ? await answer.text() : "That did not work. Reload the page and try again.", { kind: "bad" });
     } catch {

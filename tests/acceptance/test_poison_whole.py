@@ -15,7 +15,7 @@ from runs.services.doctor import examine
 from tests.runs.support import definition_of, event_types, node, started
 from tests.support import poison
 from tests.support.factories import World
-from tests.support.fake_openai import FakeOpenAI, Reply
+from tests.support.fake_openai import FakeOpenAI, Reply, Request
 from tests.support.jobs import eventually
 from tests.support.site import Site
 from workflows.definition.graph import Definition
@@ -63,10 +63,18 @@ class Supervised:
 def test_a_step_that_kills_its_worker_fails_after_three_times_and_holds_up_nobody(
     site: Site, world: World, model: FakeOpenAI
 ) -> None:
-    model.default = lambda _: Reply(pieces=["word "] * 5, delay_s=0.05)
+    def answer(request: Request) -> Reply:
+        if "Be long." in request.prompt:
+            return Reply(pieces=["word "] * 40, delay_s=0.1)
+        return Reply(pieces=["word "] * 5, delay_s=0.05)
+
+    model.default = answer
     supervised = Supervised(site)
     site.keeper()
-    poisoned = started(world.bob, definition_of([node("p", "poison"), node("after")], "p>after"))
+    # At work each time that the worker dies, and so as suspect as the poison itself.
+    long = node("long", "llm", config={"prompt": "Be long.", "model": "openai:fake-small"})
+    beside = {**long, "retry_policy": {"max_attempts": 1}}
+    poisoned = started(world.bob, definition_of([node("p", "poison"), node("after"), beside], "p>after"))
     # They come and go beside it, and lose a try now and then.
     others = [started(world.bob, chain("short", 4)), started(world.charlie, chain("other", 4))]
 
@@ -81,6 +89,9 @@ def test_a_step_that_kills_its_worker_fails_after_three_times_and_holds_up_nobod
     assert poisoned.error["fix"]
     step = StepRun.objects.get(run=poisoned, step_key="p")
     assert step.crashes == 3
+    spared = StepRun.objects.get(run=poisoned, step_key="long")
+    assert (spared.status, spared.crashes) == ("completed", 2), "only what dies alone is blamed"
+    assert (spared.output or {})["content"].split() == ["word"] * 40
     # The third time may be in a process of its own, which takes nobody along.
     assert 1 <= supervised.deaths <= 3
     event_types(poisoned)

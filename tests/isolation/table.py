@@ -19,7 +19,9 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
+from templates_app.services.use_template import use_template
 from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
@@ -170,6 +172,21 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
+
+
+def a_held_run(world: World) -> dict[str, Any]:
+    """Held by a person, with a finished step."""
+    steps = runs.graph(runs.step("one"), runs.step("two"))
+    run = runs.run_of(world.alice, steps, name="Canary of Marlowe", status="paused", intent="pause")
+    runs.reached(run, "one")
+    return {"pk": run.pk}
+
+
 def a_failed_run(world: World) -> dict[str, Any]:
     return a_run_that_is_over(world, "failed")
 
@@ -272,6 +289,12 @@ def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
+def an_install(world: World) -> dict[str, Any]:
+    """A workflow that was made from a template."""
+    made = template(world.tenant, "Canary of Marlowe")
+    return {"pk": use_template(template=made, actor=world.bob, name="Canary made of one").pk}
+
+
 ROUTES: dict[str, Route] = {
     # --- everybody's
     "favicon": public("GET"),
@@ -318,6 +341,8 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
     "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
     "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_balance": thing(a_provider_account, POST=KEYS, sample={"balance": "10"}),
+    "workflows:connection_slack": page(POST=KEYS, sample={"url": "https://hooks.example.com/x"}),
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
@@ -379,6 +404,8 @@ ROUTES: dict[str, Route] = {
     "workflows:version_revert": thing(a_version, {"part": "step", "key": "one"}, POST=EDIT),
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
+    "runs:export": page(GET=VIEW),
+    "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
@@ -388,6 +415,17 @@ ROUTES: dict[str, Route] = {
     "runs:step_pin": thing(a_draft, POST=EDIT, sample={"value": "{}"}),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
+    "runs:whole": thing(a_run_that_is_over, GET=VIEW),
+    "runs:items_csv": thing(an_item, GET=VIEW),
+    "runs:step_once": thing(a_run, POST=CONTROL),
+    "runs:breakpoints": thing(a_run, {"toggle": "two"}, POST=CONTROL),
+    "runs:edit": thing(
+        a_held_run, {"what": "output", "step": "one", "kind": "text", "value": "x"}, POST=CONTROL
+    ),
     "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
@@ -398,15 +436,25 @@ ROUTES: dict[str, Route] = {
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
+    "notifications:index": page(GET=VIEW),
+    "notifications:latest": page(GET=VIEW),
+    "notifications:read": signed_in("POST"),  # one's own, which nobody else sees
+    "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
+    "ws:/ws/bell/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),
     "templates_app:use": thing(a_template, POST=EDIT),
     "templates_app:save": page(GET=EDIT, POST=EDIT),
+    "templates_app:submit": thing(a_template, POST=EDIT),
+    "templates_app:withdraw": thing(a_template, POST=EDIT),
+    "templates_app:update": thing(an_install, GET=EDIT, POST=EDIT),
+    "templates_app:welcome": page(GET=EDIT),
+    "templates_app:welcome_step": page({"act": "demo"}, POST=EDIT),
     # --- the API
     "api:openapi-json": public("GET"),
     "api:openapi-view": public("GET"),

@@ -248,11 +248,34 @@ def test_a_new_round_after_doubt_asks_too(work: Work) -> None:
         of_round(next(again), Act(), OnUnknown.ASK)
 
 
-def test_a_new_round_skips_or_repeats_as_the_step_says(work: Work) -> None:
+def test_a_new_round_leaves_out_what_was_sent_where_the_step_says_so(work: Work) -> None:
     again = rounds(work)
     of_round(next(again), Act({"id": 1}), OnUnknown.SKIP)
-    assert of_round(next(again), Act(), OnUnknown.SKIP).status == DeliveryStatus.SKIPPED
-    assert of_round(next(again), Act(), OnUnknown.SKIP).status == DeliveryStatus.SKIPPED
+    for _ in range(2):
+        left = of_round(next(again), Act(), OnUnknown.SKIP)
+        assert (left.status, left.detail) == (DeliveryStatus.SKIPPED, {"id": 1})
+
+
+def test_a_new_round_asks_about_a_receipt_though_doubt_is_repeated(work: Work) -> None:
+    """The receiver knows a copy by its key, and a new round has a new one."""
+    again = rounds(work)
+    of_round(next(again), Act({"id": 1}), OnUnknown.REPEAT)
+    act = Act({"id": 2})
+    second = next(again)
+    for _ in range(2):
+        with pytest.raises(AskEffect, match="went out on"):
+            of_round(second, act, OnUnknown.REPEAT)
+    assert act.made == 0
+    Delivery.objects.filter(step_run=second.task.step_run).update(status="skipped")
+    assert of_round(second, act, OnUnknown.REPEAT).detail == {"id": 1}
+    with pytest.raises(AskEffect, match="went out on"):
+        of_round(next(again), act, OnUnknown.REPEAT)
+
+
+def test_a_new_round_repeats_doubt_where_the_step_says_so(work: Work) -> None:
+    again = rounds(work)
+    with pytest.raises(StepError):
+        of_round(next(again), Act(lost()), OnUnknown.REPEAT)
     assert of_round(next(again), Act({"id": 4}), OnUnknown.REPEAT).detail == {"id": 4}
 
 

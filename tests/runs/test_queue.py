@@ -81,10 +81,25 @@ def test_a_doorbell_that_a_killed_worker_took_along_does_not_silence_the_run_for
 
 
 @pytest.mark.django_db(transaction=True)
+def test_the_keeper_rings_anew_where_the_job_went_with_its_worker_and_only_there(redis: Redis) -> None:
+    queue.ring(RUN)
+    queue.ring_again(RUN)
+    assert len(waiting(redis)) == 1, "its job stands in the queue"
+    # A worker took it and was killed before it answered.
+    redis.lpop("rq:queue:runs")
+    queue.ring(RUN)
+    assert waiting(redis) == []
+    queue.ring_again(RUN)
+    queue.ring_again(RUN)
+    assert len(waiting(redis)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_without_redis_ringing_and_answering_raise_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = quick_client("unix:///nowhere/redis.sock")
     monkeypatch.setattr(queue, "connection", lambda: nobody)
     queue.ring(RUN)
+    queue.ring_again(RUN)
     queue.answer(RUN)
 
 

@@ -155,9 +155,9 @@ def test_only_controls_that_apply_are_there(world):
         run = make.run_of(world.bob, CHAIN, status=status, intent=intent)
         names[status, intent] = [control.name for control in run_snapshot(run).controls]
     assert names == {
-        ("running", ""): ["pause", "cancel"],
-        ("running", "pause"): ["resume", "cancel"],
-        ("paused", "pause"): ["resume", "cancel"],
+        ("running", ""): ["pause", "step_once", "cancel"],
+        ("running", "pause"): ["resume", "step_once", "cancel"],
+        ("paused", "pause"): ["resume", "step_once", "cancel"],
         ("running", "cancel"): [],
         ("completed", ""): [],
     }

@@ -336,6 +336,8 @@ def notes_of(receipt: Receipt, sent: str) -> str:
     if receipt.status is DeliveryStatus.OUTBOX:
         return "Test run: kept in the outbox, not sent"
     if receipt.status is DeliveryStatus.SKIPPED:
+        if receipt.detail:
+            return "Not sent again: what came back before is kept"
         return "Not sent again: an earlier try may have got through"
     return "Sent by an earlier try; not sent again" if receipt.again else sent
 

@@ -144,14 +144,14 @@ class WebhookStep(StepType):
             if not 200 <= response.status <= 299:
                 # A redirect is no delivery: the signed message may go nowhere but where the author said.
                 raise status_error(response, target=target, expected="200-299")
-            return receipt_of(response)
+            return {**receipt_of(response), "id": message_id}
 
         effect = Effect("webhook", f"POST {target}", copy_of(request), OnUnknown(setting["on_unknown"]))
         receipt = await context.deliver(effect, act)
         output: JSONObject = {
             "content": str(receipt.detail.get("body") or ""),
             "status": receipt.detail.get("status"),
-            "id": message_id,
+            "id": receipt.detail.get("id", message_id),
             "delivery": receipt.status.value,
         }
         status = output["status"] if receipt.status is DeliveryStatus.SENT else ""
