@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from runs.views import (
     dashboard,
     debug,
+    describe,
     estimates,
     files,
     history,
@@ -12,6 +13,7 @@ from runs.views import (
     notifications,
     outbox,
     palette,
+    review_desk,
     reviews,
     runs,
     saved,
@@ -32,6 +34,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("draft/<uuid:pk>/steps/<str:key>/preview/", try_step.preview, name="step_preview"),
     path("draft/<uuid:pk>/steps/<str:key>/test/", try_step.test, name="step_test"),
     path("draft/<uuid:pk>/steps/<str:key>/pin/", try_step.pin, name="step_pin"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
     path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
@@ -57,7 +62,12 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
