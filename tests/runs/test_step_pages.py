@@ -145,7 +145,7 @@ def test_testing_pinning_and_using_the_pin(world):
     client.post(pin, {"value": json.dumps({"content": "PIN"})}, headers={"HX-Request": "true"})
     assert compile_draft(made).step("tidy").pinned == {"content": "PIN"}
     client.post(address("step_test", made, "shape"), {"source": "input", "input": '{"company": "Acme"}'})
-    after = driven(Run.objects.order_by("-created_at").first())
+    after = driven(Run.objects.latest("created_at"))
     assert after.output == {"content": "shape after PIN"}
     client.post(pin, {"remove": "1"})
     assert compile_draft(made).step("tidy").pinned is None
