@@ -19,6 +19,9 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from django.utils import timezone
+
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
 from tests.support import runs
@@ -171,6 +174,13 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
+
+
 def a_held_run(world: World) -> dict[str, Any]:
     """Held by a person, with a finished step."""
     steps = runs.graph(runs.step("one"), runs.step("two"))
@@ -185,6 +195,20 @@ def a_failed_run(world: World) -> dict[str, Any]:
 
 def a_step_of_a_run(world: World) -> dict[str, Any]:
     return {**a_run_that_is_over(world), "key": "one"}
+
+
+def a_dead_letter(world: World) -> dict[str, Any]:
+    """A run that failed and waits in the dead letters, by the fingerprint of its cause."""
+    run = runs.run_of(
+        world.alice,
+        runs.graph(runs.step("one")),
+        name="Canary of Marlowe",
+        status="failed",
+        case="0123456789abcdef",
+        dead_since=timezone.now(),
+        error={"code": "odd", "message": "It broke."},
+    )
+    return {"case": run.case}
 
 
 def an_item(world: World) -> dict[str, Any]:
@@ -238,6 +262,12 @@ def a_failed_run_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_failed_run(world))
 
 
+def a_run_under_review(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("gate", "review")), name="Canary of Marlowe")
+    runs.gate(run, "gate")
+    return {"pk": run.pk}
+
+
 def a_review_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_review(world))
 
@@ -279,6 +309,23 @@ def a_reset(world: World) -> dict[str, Any]:
 
 def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
+
+
+def a_pattern(world: World) -> dict[str, Any]:
+    return {**a_workflow(world), "name": "ask-review"}
+
+
+def a_described(world: World) -> dict[str, Any]:
+    """A run in which a model drafted a workflow."""
+    run = runs.run_of(
+        world.bob, runs.graph(runs.step("draft", "transform")), name="Canary drafts", status="completed"
+    )
+    run.workflow.settings = {"purpose": "describe"}
+    run.workflow.deleted_at = utc_now()
+    run.workflow.save()
+    run.input = {"wish": "Canary of Marlowe"}
+    run.save()
+    return {"pk": run.pk}
 
 
 def an_install(world: World) -> dict[str, Any]:
@@ -324,6 +371,9 @@ ROUTES: dict[str, Route] = {
     ),
     "workflows:persona_remove": thing(a_persona, POST=EDIT),
     "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:describe": page({"wish": "x"}, GET=EDIT, POST=EDIT),
+    "runs:described": thing(a_described, GET=EDIT),
+    "runs:described_take": thing(a_described, POST=EDIT, sample={"act": "take"}),
     "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
     "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
@@ -333,6 +383,8 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
     "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
     "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_balance": thing(a_provider_account, POST=KEYS, sample={"balance": "10"}),
+    "workflows:connection_slack": page(POST=KEYS, sample={"url": "https://hooks.example.com/x"}),
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
@@ -371,6 +423,8 @@ ROUTES: dict[str, Route] = {
     "workflows:find_steps": thing(a_draft, GET=VIEW),
     "workflows:copy_steps": thing(a_draft, GET=VIEW),
     "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
+    "workflows:patterns": thing(a_workflow, GET=EDIT),
+    "workflows:pattern": thing(a_pattern, GET=EDIT, POST=EDIT),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -399,8 +453,16 @@ ROUTES: dict[str, Route] = {
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
+    "runs:step_data": thing(a_draft, GET=VIEW),
+    "runs:step_preview": thing(a_draft, GET=VIEW),
+    "runs:step_test": thing(a_draft, GET=VIEW, POST=RUN, sample={"source": "input", "input": "{}"}),
+    "runs:step_pin": thing(a_draft, POST=EDIT, sample={"value": "{}"}),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -417,6 +479,12 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "runs:continue": thing(a_failed_run, {"version": "2"}, POST=CONTROL),
+    "runs:without": thing(a_failed_run, {"step": "one"}, POST=CONTROL),
+    "runs:dead_letters": page(GET=VIEW),
+    "runs:dead_letter": thing(a_dead_letter, GET=VIEW),
+    "runs:dead_letters_retry": thing(a_dead_letter, POST=CONTROL),
+    "runs:dead_letters_discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
     "notifications:index": page(GET=VIEW),
     "notifications:latest": page(GET=VIEW),
@@ -424,6 +492,11 @@ ROUTES: dict[str, Route] = {
     "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
+    "reviews:news": page(GET=VIEW),
+    "reviews:away": page(GET=REVIEW, POST=REVIEW),
+    "reviews:table": thing(a_run_under_review, GET=REVIEW, POST=REVIEW),
+    "reviews:hand_over": thing(a_review, POST=REVIEW),
+    "reviews:changes": thing(a_review, POST=REVIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),
@@ -461,6 +534,10 @@ ROUTES: dict[str, Route] = {
     "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
+    "/api/dead-letters": page(GET=VIEW),
+    "/api/dead-letters/<case>": thing(a_dead_letter, GET=VIEW),
+    "/api/dead-letters/<case>/retry": thing(a_dead_letter, POST=CONTROL),
+    "/api/dead-letters/<case>/discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "/api/workflow-executions": page(GET=VIEW),
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),
