@@ -20,6 +20,7 @@ from runs.engine.statuses import RunStatus
 from runs.models import Delivery, Review
 from runs.notifications import GROUPS, KINDS, Channel, KindInfo, Wishes
 from runs.selectors import HISTORY_ORDERS, HistoryFilter, starters
+from runs.services.retry_items import NO_VALUE
 from runs.snapshots.items import ItemsQuery
 from runs.snapshots.words import text_of
 from workflows.definition.graph import Definition, StepDef, VariableDef, VariableType
@@ -33,6 +34,8 @@ from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant
 from workflows.tenancy.roles import Permission
 
+# Steps that the start form offers to stop before; on the run page every step can be chosen.
+_STOPS = 60
 _STATUSES = [
     ("", "Any status"),
     ("open", "Not over yet"),
@@ -96,6 +99,20 @@ class RetryItemsForm(forms.Form):
     items = forms.RegexField(
         r"^(failed|\d{1,6}(,\d{1,6}){0,4999})$", error_messages={"invalid": "These are no items."}
     )
+
+    kind = forms.ChoiceField(required=False, choices=[("", ""), ("text", "text"), ("json", "json")])
+    value = forms.CharField(required=False, strip=False, max_length=2_000_000)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        text = str(data.get("value") or "").replace("\r\n", "\n")
+        data["value"] = NO_VALUE if not data.get("kind") else text
+        if data.get("kind") == "json":
+            try:
+                data["value"] = json.loads(text)
+            except ValueError as error:
+                self.add_error("value", f"This is not JSON: {error}.")
+        return data
 
     def clean_step(self) -> str | None:
         return self.cleaned_data["step"] or None
@@ -379,6 +396,13 @@ class StartForm(forms.Form):
             self.fields["yolo"].initial = bool(definition.settings.get("yolo"))
         else:
             del self.fields["yolo"]
+        steps = [step for step in definition.children(None) if step.enabled and step.type != "start"]
+        self.fields["stops"] = forms.MultipleChoiceField(
+            required=False,
+            label="Stop before",
+            choices=[(step.key, step.label) for step in steps[:_STOPS]],
+            widget=forms.CheckboxSelectMultiple,
+        )
         for variable in definition.input_variables():
             self.fields[f"input_{variable.name}"] = _input_field(variable)
 

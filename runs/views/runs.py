@@ -112,6 +112,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             if panel is not None and (panel.uses_model or panel.calls)
             else []
         ),
+        *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
         {"key": "attempts", "label": "Attempts"},
         {"key": "events", "label": "Events"},
     ]
@@ -253,7 +254,13 @@ def retry_items(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     return control(
         request,
         pk,
-        lambda run: retry_items_of(run=run, actor=request.actor, items=wanted["items"], step=wanted["step"]),
+        lambda run: retry_items_of(
+            run=run,
+            actor=request.actor,
+            items=wanted["items"],
+            step=wanted["step"],
+            value=wanted["value"],
+        ),
         "Trying the items again",
     )
 
