@@ -175,9 +175,7 @@ class MeddledDriver(Driver):
             assert fresh.round == before.round + 1, "a round was left out"
             assert fresh.status is StepStatus.PENDING
             if not before.status.is_terminal:
-                changed.append(
-                    before.but(status=StepStatus.CANCELLED, wait=Wait.NONE, due_at=None)
-                )
+                changed.append(before.but(status=StepStatus.CANCELLED, wait=Wait.NONE, due_at=None))
             changed.append(fresh.but(row=1))
         assert not back.reopened or what == "from", "only a retry opens a container again"
         if back.reopened:
