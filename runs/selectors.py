@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,18 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from django.db.models import Avg, CharField, Count, F, Q, QuerySet, Sum, Window
+from django.db.models import Avg, CharField, Count, F, FloatField, Func, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, RowNumber, Substr
+from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
+from runs.models import Attempt, Delivery, Event, Notification, Review, Run, StepRun
 from workflows.definition.graph import Definition
 from workflows.lib.jsontypes import JSONObject
-from workflows.tenancy.models import Tenant
+from workflows.models import Workflow
+from workflows.tenancy.actor import Actor
+from workflows.tenancy.models import ApiKey, Membership, Tenant
 
 # Enough for one line beside a step's name.
 EXCERPT_CHARS = 280
@@ -33,24 +36,49 @@ HISTORY_ORDERS = {
 }
 
 
+# Words are looked for in so many of the newest runs that pass the other filters; all of them would be a walk over every
+# input and output that was ever kept.
+TEXT_LOOKS = 10_000
+OPEN_STATUSES = (RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED)
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """What the history shows. `version` is a number or `draft`; `until` is the last day shown; empty = everything."""
+    """What the history shows; empty = everything. `version` is a number or `draft`; `status` a RunStatus, `review` (a gate
+    waits) or `open` (not over); `person` a user's id, `key:` and an API key's id, or `none`; `until` is not included;
+    costs are US dollars, both included."""
 
     workflow: uuid.UUID | None = None
     status: str = ""
     version: str = ""
     trigger: str = ""
+    person: str = ""
+    kind: str = ""
+    cause: str = ""
     text: str = ""
-    since: date | None = None
-    until: date | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    cost_from: Decimal | None = None
+    cost_to: Decimal | None = None
     order: str = "newest"
 
     @property
     def count(self) -> int:
         """How many filters hide something."""
-        parts = (self.workflow, self.status, self.version, self.trigger, self.text, self.since, self.until)
-        return sum(bool(part) for part in parts)
+        parts = (self.workflow, self.status, self.version, self.trigger, self.person, self.kind, self.cause)
+        costs = (self.cost_from is not None, self.cost_to is not None)
+        return sum(bool(part) for part in (*parts, self.text, self.since, self.until, *costs))
+
+    @property
+    def words(self) -> str:
+        """The text, where words are looked for; empty where it is a run's number."""
+        return "" if self.number is not None else self.text
+
+    @property
+    def number(self) -> int | None:
+        """The run's number that the text is: "1284", "#1284", "run 1284"."""
+        text = self.text.lower().removeprefix("run").strip().lstrip("#")
+        return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def runs_of(tenant: Tenant) -> QuerySet[Run]:
@@ -70,12 +98,51 @@ def runs_of(tenant: Tenant) -> QuerySet[Run]:
 
 
 def run_history(tenant: Tenant, wanted: HistoryFilter) -> QuerySet[Run]:
-    """Runs of the tenant's history: live and test runs that pass the filters, in the wanted order."""
-    found = runs_of(tenant).exclude(kind=Run.Kind.STEP)
+    """Runs of the tenant's history that pass the filters, in the wanted order, with what a list shows. At most one query
+    of its own, where words are looked for (see TEXT_LOOKS)."""
+    return in_order(matching_runs(runs_of(tenant), tenant, wanted), wanted)
+
+
+class _Took(Func):
+    """How long an ended run took, to be sorted by. SQLite's own arithmetic: Django's there is a function in Python."""
+
+    arity = 2
+    output_field = FloatField()
+
+    def __init__(self) -> None:
+        super().__init__("completed_at", "started_at")
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return self.as_sql(
+            compiler,
+            connection,
+            template="(julianday(%(expressions)s))",
+            arg_joiner=") - julianday(",
+            **extra,
+        )
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = "EXTRACT(EPOCH FROM (%(expressions)s))"
+        return self.as_sql(compiler, connection, template=template, arg_joiner=" - ", **extra)
+
+
+def in_order(found: QuerySet[Run], wanted: HistoryFilter) -> QuerySet[Run]:
+    if wanted.order == "longest":
+        found = found.filter(started_at__isnull=False, completed_at__isnull=False).annotate(took=_Took())
+    if wanted.order == "tokens":
+        found = found.annotate(all_tokens=F("input_tokens") + F("output_tokens"))
+    return found.order_by(*HISTORY_ORDERS.get(wanted.order, HISTORY_ORDERS["newest"]))
+
+
+def matching_runs(found: QuerySet[Run], tenant: Tenant, wanted: HistoryFilter) -> QuerySet[Run]:
+    """Those of these runs of the tenant that pass the filters; tests of single steps never do unless asked for."""
+    found = found.filter(kind=wanted.kind) if wanted.kind else found.exclude(kind=Run.Kind.STEP)
     if wanted.workflow is not None:
         found = found.filter(workflow_id=wanted.workflow)
     if wanted.status == "review":
-        found = found.filter(reviews__status=Review.Status.OPEN).distinct()
+        found = found.filter(pk__in=runs_in_review(tenant))
+    elif wanted.status == "open":
+        found = found.filter(status__in=OPEN_STATUSES)
     elif wanted.status:
         found = found.filter(status=wanted.status)
     if wanted.version == "draft":
@@ -84,29 +151,62 @@ def run_history(tenant: Tenant, wanted: HistoryFilter) -> QuerySet[Run]:
         found = found.filter(version__number=int(wanted.version))
     if wanted.trigger:
         found = found.filter(trigger_type=wanted.trigger)
+    if wanted.person == "none":
+        found = found.filter(started_by__isnull=True, api_key__isnull=True)
+    elif wanted.person.startswith("key:"):
+        found = found.filter(api_key_id=uuid.UUID(wanted.person.removeprefix("key:")))
+    elif wanted.person:
+        found = found.filter(started_by_id=int(wanted.person))
+    if wanted.cause:
+        found = found.filter(status=RunStatus.FAILED, error__code=wanted.cause)
     if wanted.since is not None:
-        found = found.filter(created_at__gte=_midnight(wanted.since))
+        found = found.filter(created_at__gte=wanted.since)
     if wanted.until is not None:
-        found = found.filter(created_at__lt=_midnight(wanted.until + timedelta(days=1)))
-    if wanted.text:
-        found = _with_text(found, wanted.text)
-    if wanted.order == "longest":
-        found = found.annotate(took=F("completed_at") - F("started_at")).filter(took__isnull=False)
-    if wanted.order == "tokens":
-        found = found.annotate(all_tokens=F("input_tokens") + F("output_tokens"))
-    return found.order_by(*HISTORY_ORDERS.get(wanted.order, HISTORY_ORDERS["newest"]))
+        found = found.filter(created_at__lt=wanted.until)
+    if wanted.cost_from is not None:
+        found = found.filter(cost__gte=wanted.cost_from)
+    if wanted.cost_to is not None:
+        found = found.filter(cost__lte=wanted.cost_to)
+    if wanted.number is not None:
+        return found.filter(number=wanted.number)
+    return _with_words(found, tenant, wanted.text) if wanted.text else found
 
 
-def _with_text(found: QuerySet[Run], text: str) -> QuerySet[Run]:
-    """Runs whose number, workflow, input or output holds the text."""
-    number = text.lower().removeprefix("run").strip().lstrip("#")
-    if number.isdecimal() and len(number) < 19:
-        return found.filter(number=int(number))
+def runs_in_review(tenant: Tenant) -> QuerySet[Review, Any]:
+    """Ids of runs at which a gate waits."""
+    waiting = Review.objects.for_tenant(tenant).filter(status=Review.Status.OPEN)
+    return waiting.exclude(run__status__in=[RunStatus.FAILED, RunStatus.CANCELLED]).values("run_id")
+
+
+def _with_words(found: QuerySet[Run], tenant: Tenant, text: str) -> QuerySet[Run]:
+    """Of the newest runs those whose workflow's name, input or output holds the text."""
+    newest = found.order_by("-created_at").values_list("created_at", flat=True)
+    oldest = newest[TEXT_LOOKS : TEXT_LOOKS + 1].first()
+    if oldest is not None:
+        found = found.filter(created_at__gt=oldest)
+    # SQLite keeps JSON as it was written, with letters beyond ASCII as \uXXXX.
+    forms = {text, json.dumps(text)[1:-1]}
+    named = Workflow.objects.for_tenant(tenant).filter(name__icontains=text).values("pk")
+    holds = Q(workflow_id__in=named)
+    for form in forms:
+        holds |= Q(input_text__icontains=form) | Q(output_text__icontains=form)
     return found.annotate(
         input_text=Cast("input", CharField()), output_text=Cast("output", CharField())
-    ).filter(
-        Q(workflow__name__icontains=text) | Q(input_text__icontains=text) | Q(output_text__icontains=text)
-    )
+    ).filter(holds)
+
+
+def starters(tenant: Tenant) -> list[tuple[str, str]]:
+    """Who may have started runs, as (value of HistoryFilter.person, name). Two queries."""
+    members = Membership.objects.for_tenant(tenant).select_related("user")
+    people = sorted((str(row.user), str(row.user_id)) for row in members[:500])
+    keys = ApiKey.objects.for_tenant(tenant).order_by("name").values_list("pk", "name")[:200]
+    return [(key, name) for name, key in people] + [(f"key:{pk}", f"Key {name}") for pk, name in keys]
+
+
+def open_counts(tenant: Tenant) -> dict[str, int]:
+    """How many of the tenant's runs are under way, by status; one query of its index."""
+    rows = Run.objects.for_tenant(tenant).filter(status__in=OPEN_STATUSES).exclude(kind=Run.Kind.STEP)
+    return dict(rows.order_by().values_list("status").annotate(Count("pk")))
 
 
 def _midnight(day: date) -> datetime:
@@ -114,40 +214,41 @@ def _midnight(day: date) -> datetime:
 
 
 def last_runs(tenant: Tenant, workflows: Iterable[Any], count: int = 5) -> dict[Any, list[Run]]:
-    """The newest `count` runs of each of these workflow ids, newest first, in one query."""
+    """The newest `count` runs of each of these workflow ids, newest first, in two queries.
+
+    The first looks up so many places of the index per workflow; a window function would number every run there is.
+    """
     ids = list(workflows)
-    if not ids:
-        return {}
-    newest = (
-        Run.objects.for_tenant(tenant)
-        .filter(workflow_id__in=ids)
-        .exclude(kind=Run.Kind.STEP)
-        .annotate(
-            place=Window(
-                RowNumber(),
-                partition_by=[F("workflow_id")],
-                order_by=[F("created_at").desc(), F("number").desc()],
-            )
-        )
-        .filter(place__lte=count)
-        .only(
-            "id",
-            "number",
-            "status",
-            "intent",
-            "waiting_for",
-            "kind",
-            "created_at",
-            "started_at",
-            "completed_at",
-            "workflow_id",
-            "cost",
-        )
-        .order_by("workflow_id", "place")
-    )
     found: dict[Any, list[Run]] = {key: [] for key in ids}
-    for run in newest:
-        found.setdefault(run.workflow_id, []).append(run)
+    if not ids:
+        return found
+    # The workflow is the tenant's; naming the tenant here too would let the database walk through all of its runs.
+    of_one = (
+        Run.objects.filter(workflow=OuterRef("pk"))
+        .exclude(kind=Run.Kind.STEP)
+        .order_by("-created_at", "-number")
+        .values("pk")
+    )
+    places = {f"place_{n}": Subquery(of_one[n : n + 1]) for n in range(count)}
+    rows = Workflow.objects.for_tenant(tenant).filter(pk__in=ids).order_by().values_list(*places.values())
+    newest = [pk for row in rows for pk in row if pk is not None]
+    listed = Run.objects.filter(pk__in=newest).order_by()
+    for run in listed.only(
+        "id",
+        "number",
+        "status",
+        "intent",
+        "waiting_for",
+        "kind",
+        "created_at",
+        "started_at",
+        "completed_at",
+        "workflow_id",
+        "cost",
+    ):
+        found[run.workflow_id].append(run)
+    for runs in found.values():
+        runs.sort(key=lambda run: (run.created_at, run.number), reverse=True)
     return found
 
 
@@ -366,3 +467,17 @@ def variables_of(
     for _, _, values in sorted(changes, key=lambda change: change[:2]):
         found.update(values)
     return found
+
+
+# --- notifications ------------------------------------------------------------------------------------------------
+
+
+def told_to(actor: Actor, *, unread: bool = False) -> QuerySet[Notification]:
+    """What this person was told in this workspace, newest first; keys are told nothing."""
+    rows = Notification.objects.for_tenant(actor.tenant).filter(person=actor.user, in_app=True)
+    return rows.filter(read_at__isnull=True) if unread else rows
+
+
+def unread_count(actor: Actor) -> int:
+    """The number at the bell. One query."""
+    return told_to(actor, unread=True).count() if actor.user is not None else 0

@@ -2,15 +2,38 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from runs.views import dashboard, debug, files, library, outbox, palette, reviews, runs, saved, start
+from runs.views import (
+    dashboard,
+    debug,
+    describe,
+    estimates,
+    files,
+    history,
+    library,
+    notifications,
+    outbox,
+    palette,
+    review_desk,
+    reviews,
+    runs,
+    saved,
+    start,
+    what_if,
+)
 
 run_pages: list[URLPattern | URLResolver] = [
-    path("", runs.index, name="index"),
+    path("", history.index, name="index"),
+    path("export/", history.export, name="export"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
+    path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -20,6 +43,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),
@@ -31,14 +57,27 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
+notification_pages: list[URLPattern | URLResolver] = [
+    path("", notifications.index, name="index"),
+    path("latest/", notifications.latest, name="latest"),
+    path("read/", notifications.read, name="read"),
+    path("preferences/", notifications.preferences, name="preferences"),
+]
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
     path("outbox/", include((outbox_pages, "outbox"))),
+    path("notifications/", include((notification_pages, "notifications"))),
 ]

@@ -99,6 +99,9 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def run_changed(self, event: dict[str, Any]) -> None:
         self.dirty.set()
 
+    async def notifications_changed(self, event: dict[str, Any]) -> None:
+        """For the bell, which has a socket of its own."""
+
     async def membership_changed(self, event: dict[str, Any]) -> None:
         await self._check_rights()
 

@@ -122,6 +122,12 @@ class Run(models.Model):
             models.Index(fields=["workflow", "-created_at"], name="run_of_workflow"),
             models.Index(fields=["tenant", "status", "-created_at"], name="run_by_status"),
             models.Index(fields=["tenant", "completed_at"], name="run_ended"),
+            # The histogram and sums of a whole history read nothing else; a run that is under way is not in it.
+            models.Index(
+                fields=["tenant", "created_at", "kind", "status", "cost"],
+                name="run_shape",
+                condition=models.Q(completed_at__isnull=False),
+            ),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
             # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
             models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),
@@ -309,12 +315,18 @@ class Event(models.Model):
     label = models.CharField(max_length=255, blank=True)
     scope = models.CharField(max_length=255, blank=True)
     data = models.JSONField(default=dict, blank=True)
+    to_tell = models.BooleanField(
+        null=True, blank=True, editable=False, help_text="People have yet to be told; NULL: nobody has to be."
+    )
 
     objects = TenantQuerySet["Event"].as_manager()
 
     class Meta:
         ordering: ClassVar = ["seq"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["run", "seq"], name="event_seq_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="event_to_tell", condition=models.Q(to_tell__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"

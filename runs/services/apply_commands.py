@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, assert_never
 from uuid import UUID
@@ -35,6 +35,7 @@ from runs.services.apply_edits import EditsApplier
 from runs.services.apply_gates import GatesApplier, closes_gate
 from runs.services.apply_items import ItemsApplier
 from runs.services.child_runs import cancel_children, tell_parent
+from runs.services.credit import credit_alerts
 from runs.services.effect_questions import EffectQuestion
 from runs.services.execute_step import Result, Task
 from runs.services.loaded_run import LoadedRun
@@ -62,6 +63,8 @@ from workflows.steps.base import (
 )
 
 _ZERO = Decimal(0)
+# Whoever started it may have gone to do something else: its end is worth telling, if they want to hear it.
+LONG_RUN = timedelta(minutes=1)
 
 
 class Applier:
@@ -88,6 +91,7 @@ class Applier:
         usage = self._charge(task)
         for hop in task.hops:
             self.event(EventType.FALLBACK, step, hop)
+        self.t.writes += credit_alerts(self.run, task)
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round
         if step is None or not current or step.attempt != task.attempt or step.row != task.step_run:
             self._close_attempt(task, AttemptStatus.CANCELLED, result.ended_at, usage)
@@ -462,6 +466,8 @@ class Applier:
             match MailKind(letter.kind):
                 case MailKind.DECISION:
                     self.gates.decision(letter)
+                case MailKind.REASSIGNED:
+                    self.gates.reassigned(letter)
                 case MailKind.RETRY:
                     stop.extend(self._retry(letter))
                 case MailKind.CHILD:
@@ -729,7 +735,13 @@ class Applier:
                 if blob is not None:
                     self.t.blobs.append(blob)
                 run |= {"output": kept, "error": None}
-                self.event(EventType.RUN_COMPLETED, None, {"endedBy": self.label_of(command.ended_by)})
+                began = self.run.started_at or self.now
+                self.t.event(
+                    EventType.RUN_COMPLETED,
+                    self.now,
+                    {"endedBy": self.label_of(command.ended_by)},
+                    tell=self.now - began >= LONG_RUN,
+                )
             case RunStatus.CANCELLED:
                 self.event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
             case _:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from runs.engine.statuses import RunStatus
-from runs.models import IdempotencyKey, Run
+from runs.models import IdempotencyKey, Notification, Run
 from workflows.models import DomainEvent
 
 KEYS_KEPT = timedelta(hours=24)
@@ -31,12 +31,16 @@ def recover_runs() -> int:
 
 
 def prune_stale() -> int:
-    """Delete old idempotency keys and events, and sessions that have ended, in batches; returns how many rows."""
+    """Delete old idempotency keys, events and notifications, and sessions that have ended, in batches; returns how many rows."""
     gone = 0
     old = DomainEvent.objects.filter(fired_at__isnull=False, created_at__lt=Now() - EVENTS_KEPT)
     while events := list(old.values_list("id", flat=True)[:BATCH]):
         DomainEvent.objects.filter(id__in=events).delete()
         gone += len(events)
+    long_told = Notification.objects.filter(created_at__lt=Now() - EVENTS_KEPT)
+    while told := list(long_told.values_list("id", flat=True)[:BATCH]):
+        Notification.objects.filter(id__in=told).delete()
+        gone += len(told)
     while True:
         ids = list(
             IdempotencyKey.objects.filter(created_at__lt=Now() - KEYS_KEPT).values_list("id", flat=True)[

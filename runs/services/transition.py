@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
@@ -18,6 +18,9 @@ from runs.models import Blob
 from runs.services import rows
 from workflows.lib.jsontypes import JSONObject
 
+# Events of which people are told in any case.
+TOLD: Final = frozenset({EventType.RUN_FAILED, EventType.REVIEW_REQUESTED, EventType.BUDGET})
+
 
 @dataclass(frozen=True, slots=True)
 class EventDraft:
@@ -29,6 +32,7 @@ class EventDraft:
     step_key: str = ""
     label: str = ""
     scope: str = ""
+    tell: bool = False
 
 
 @dataclass(slots=True)
@@ -110,10 +114,11 @@ class Transition:
         *,
         place: Place | None = None,
         label: str = "",
+        tell: bool = False,
     ) -> None:
-        self.events.append(
-            EventDraft(type, at, data or {}, place.key if place else "", label, place.scope if place else "")
-        )
+        """`tell`: people are told of it, by the keeper, which finds the mark on the event's row."""
+        key, scope = (place.key, place.scope) if place else ("", "")
+        self.events.append(EventDraft(type, at, data or {}, key, label, scope, tell or type in TOLD))
 
     def write(self, cursor: CursorWrapper, *, run_id: UUID, tenant_id: UUID, first_seq: int) -> None:
         """Write every row but the run's own; the fence has been passed by now. Blobs stand before what names them."""
@@ -154,6 +159,7 @@ class Transition:
                         "label": event.label,
                         "scope": event.scope,
                         "data": event.data,
+                        "to_tell": True if event.tell else None,
                     }
                     for number, event in enumerate(self.events)
                 ],

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from runs.engine.statuses import Intent, RunStatus
 from runs.models import Run
 from runs.partials import Viewer
-from runs.selectors import WorkflowFigures, workflow_figures
+from runs.selectors import WorkflowFigures, unread_count, workflow_figures
 from runs.selectors import last_runs as newest_runs
 from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
@@ -203,6 +203,13 @@ def reviews_waiting(context: template.Context) -> int:
     tenancy = getattr(request, "tenancy", None)
     actor = getattr(request, "actor", None) or getattr(tenancy, "actor", None)
     return waiting_for(actor) if actor is not None else 0
+
+
+@register.simple_tag(takes_context=True)
+def notifications_unread(context: template.Context) -> int:
+    """``{% notifications_unread as unread %}``: what the person who looks was told and has not read. One query."""
+    actor = getattr(context.get("request"), "actor", None)
+    return unread_count(actor) if actor is not None else 0
 
 
 def _tenant(context: template.Context) -> Tenant | None:

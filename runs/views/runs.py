@@ -1,4 +1,4 @@
-"""Pages of runs: the history, one run, a step of it, its controls and its result."""
+"""Pages of runs: one run, a step of it, its controls and its result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-from django.core.paginator import Paginator
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -15,18 +14,18 @@ from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
 from runs.engine.statuses import Intent
-from runs.forms import HistoryForm, ItemsForm, RetryItemsForm
+from runs.forms import ItemsForm, RetryItemsForm
 from runs.models import Run
-from runs.selectors import run_history, strips_of
+from runs.selectors import strips_of
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.compare import origin_of
 from runs.snapshots.edits import edit_desk
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
 from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
 from runs.snapshots.step import StepPanel, step_panel
-from runs.snapshots.words import subject
 from runs.views.acting import control, get_run
 from workflows.definition.types import START
 from workflows.lib.errors import NotFound
@@ -38,26 +37,7 @@ from workflows.tenancy.access import (
 )
 from workflows.tenancy.roles import Permission
 
-PAGE = 25
 _STRIP_STEPS = 40
-
-
-@require_GET
-@tenant_required
-def index(request: TenantRequest) -> HttpResponse:
-    form = HistoryForm(request.GET, tenant=request.tenant)
-    wanted = form.wanted()
-    page = Paginator(run_history(request.tenant, wanted), PAGE).get_page(request.GET.get("page"))
-    runs = list(page.object_list)
-    context = {
-        "section": "runs",
-        "form": form,
-        "wanted": wanted,
-        "page": page,
-        "rows": [(run, subject(run.input), *strip) for run, strip in zip(runs, strips(runs), strict=True)],
-        "sortable": "sort" in request.GET,
-    }
-    return render(request, "runs/_history.html" if request.htmx else "runs/index.html", context)
 
 
 def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
@@ -96,11 +76,15 @@ def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab: str = "") -> dict[str, Any]:
+    shared: dict[str, Any] = {
+        "section": "runs",
+        "run": snapshot,
+        "viewer": viewer_of(snapshot, request.actor),
+        "origin": origin_of(run),
+    }
     if (item := item_panel(run, key) if parse_scope(key) is not None else None) is not None:
         return {
-            "section": "runs",
-            "run": snapshot,
-            "viewer": viewer_of(snapshot, request.actor),
+            **shared,
             **_item(request, run, item, tab if tab in _ITEM_TABS else "output"),
         }
     panel = step_panel(run, key) if key and key != "input" else None
@@ -108,9 +92,7 @@ def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab
         key = snapshot.failed_key
         panel = step_panel(run, key)
     return {
-        "section": "runs",
-        "run": snapshot,
-        "viewer": viewer_of(snapshot, request.actor),
+        **shared,
         **_panel(request, run, key, panel, tab or ("attempts" if snapshot.failed_key == key else "output")),
     }
 
@@ -140,6 +122,8 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         "tabs": tabs,
         "tab": tab if tab in known else "output",
     }
+    if panel is not None and run.is_over and panel.rounds:
+        found["may_try_again"] = request.actor.may(Permission.RUN)
     if panel is not None and request.actor.may(Permission.CONTROL_RUNS):
         ahead = not run.is_over and run.intent != Intent.CANCEL and panel.rounds <= 1
         found |= {

@@ -2,11 +2,11 @@
 stepwell.enliven("[data-run-filters]", (form) => {
   const tidy = () => {
     // Empty filters stay out of the address.
-    for (const field of form.elements) field.disabled = field.name && !field.value;
+    for (const field of form.elements) field.disabled = Boolean(field.name) && !field.value;
     form.requestSubmit();
     for (const field of form.elements) field.disabled = false;
   };
-  form.addEventListener("change", (event) => event.target.matches("select, input[type=date]") && tidy());
+  form.addEventListener("change", (event) => event.target.matches("select, input[type=date]") && !event.target.closest("[data-runmore]") && tidy());
   form.addEventListener("submit", (event) => {
     if (event.submitter) {
       event.preventDefault();

@@ -57,3 +57,14 @@ def test_it_costs_the_same_for_few_runs_and_many(world: World) -> None:
     for _ in range(3):
         driven(start_run(workflow=run.workflow, actor=world.bob, input_data={}))
     assert queries() == few
+
+
+def test_a_line_beside_the_draft_says_what_a_run_costs_and_takes(world: World) -> None:
+    asks = node("a", "llm", config={"prompt": "Write about wells.", "model": "openai:gpt-4o-mini"})
+    workflow = version_of(world.bob, definition_of([asks])).workflow
+    address = f"/runs/estimate/{workflow.pk}/"
+    page = client_of(world.vera).get(f"{address}?version=1").content.decode()
+    assert "A run: about" in page
+    assert "no run has finished yet" in page
+    assert client_of(world.vera).get(address).status_code == 200
+    assert client_of(world.vera).get(f"{address}?version=none").status_code == 404

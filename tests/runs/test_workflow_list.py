@@ -96,7 +96,7 @@ def test_the_list_asks_the_same_queries_for_any_length(
         "{% for row in listed %}{{ row.workflow }}{% run_status row.last_runs.0 %}{% run_strip row.last_runs %}{% endfor %}"
     )
     context["rows"] = page.object_list
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         html = Template(source).render(context)
     assert html.count("Waiting for review") == count
     assert html.count('data-s="review"') == 4 * count

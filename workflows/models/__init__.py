@@ -2,6 +2,7 @@
 
 from workflows.models.change import DraftChange
 from workflows.models.connection import Connection
+from workflows.models.credit import CreditAlert
 from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
@@ -9,6 +10,7 @@ from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
 __all__ = [
     "Connection",
+    "CreditAlert",
     "DomainEvent",
     "DraftChange",
     "Edge",

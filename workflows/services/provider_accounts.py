@@ -25,6 +25,7 @@ from workflows.providers import registry
 from workflows.providers.base import Account
 from workflows.providers.fallback import gate_name
 from workflows.providers.models import BadModel, is_default, parse_model
+from workflows.services.credit_alerts import account_key, close_alerts
 from workflows.services.provider_gates import the_gates
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
@@ -217,6 +218,7 @@ def check_account(*, actor: Actor, account: ProviderAccount) -> Tested:
     )
     if tested.ok:
         the_gates().reset(gate_name(value))
+        close_alerts(actor.tenant.pk, account_key(account, account.provider), by=f"a check by {actor.label}")
     account.refresh_from_db()
     return tested
 

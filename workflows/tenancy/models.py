@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -105,6 +106,7 @@ class Tenant(models.Model):
         default=BudgetPolicy.PAUSE,
         help_text="What happens to a run when the month's budget is spent.",
     )
+    slack_webhook = SecretField()
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -236,6 +238,24 @@ class ProviderAccount(models.Model):
     checked_ms = models.PositiveIntegerField(null=True, blank=True)
     checked_code = models.CharField(max_length=64, blank=True)
     checked_words = models.CharField(max_length=500, blank=True)
+    stated_balance_usd = models.DecimalField(
+        max_digits=12, decimal_places=2, null=True, blank=True, help_text="What was left at stated_at."
+    )
+    stated_at = models.DateTimeField(null=True, blank=True)
+    warn_below_usd = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        help_text="Owners and admins are told below it.",
+    )
+    spent_since_usd = models.DecimalField(
+        max_digits=14,
+        decimal_places=8,
+        default=0,
+        help_text="Of the stated balance, counted up to spent_until.",
+    )
+    spent_until = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -249,6 +269,13 @@ class ProviderAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.provider})"
+
+    @property
+    def left_usd(self) -> Decimal | None:
+        """About what is left of the stated balance; below zero when more was spent. None: nobody stated one."""
+        if self.stated_balance_usd is None:
+            return None
+        return Decimal(self.stated_balance_usd) - Decimal(self.spent_since_usd)
 
 
 class AuditEntry(models.Model):

@@ -12,11 +12,16 @@ import structlog
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections, connections
 
+from runs.services.credit import watch_credit
+from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
+from runs.services.reassign_review import remind_reviews
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.ring_runs import ring_due_runs
 from runs.services.roll_up import roll_up, roll_up_recent
+from runs.services.send_notifications import send_in_background
 from runs.services.serve_queue import keep_connections_open
+from runs.services.tell_people import tell_people
 from workflows.lib.stopping import StopSignal
 
 log = structlog.get_logger(__name__)
@@ -51,6 +56,11 @@ class Command(BaseCommand):
                 [
                     Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
                     Duty("fire_events", fire_events, every_s=every),
+                    Duty("remind_reviews", remind_reviews, every_s=max(every, 5.0)),
+                    Duty("tell_people", tell_people, every_s=every),
+                    Duty("send_notifications", send_in_background, every_s=every),
+                    Duty("write_digests", write_digests, every_s=60.0),
+                    Duty("watch_credit", watch_credit, every_s=30.0),
                     Duty("recover_runs", recover_runs, every_s=60.0),
                     Duty("roll_up_recent", roll_up_recent, every_s=60.0),
                     Duty("roll_up", roll_up, every_s=1_800.0),
