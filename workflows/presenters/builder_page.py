@@ -821,7 +821,7 @@ class BuilderPage:
         groups.append(("Named on its paths", named))
         context = self.definition.context_variables()
         groups.append(("Variables", tuple(_variable_reference("vars", one) for one in context)))
-        groups.append(("About the run", (Reference("run.id", "text"), Reference("trigger.type", "text"))))
+        groups.append(("About the run", (Reference("run.id", "text"), Reference("run.feedback", "text"), Reference("trigger.type", "text"))))
         return tuple((title, references) for title, references in groups if references)
 
     # --- the top bar ---
