@@ -18,6 +18,7 @@ from runs.views import (
     runs,
     saved,
     start,
+    try_step,
     what_if,
 )
 
@@ -29,6 +30,10 @@ run_pages: list[URLPattern | URLResolver] = [
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("draft/<uuid:pk>/steps/<str:key>/data/", try_step.data, name="step_data"),
+    path("draft/<uuid:pk>/steps/<str:key>/preview/", try_step.preview, name="step_preview"),
+    path("draft/<uuid:pk>/steps/<str:key>/test/", try_step.test, name="step_test"),
+    path("draft/<uuid:pk>/steps/<str:key>/pin/", try_step.pin, name="step_pin"),
     path("describe/", describe.page, name="describe"),
     path("describe/<uuid:pk>/", describe.described, name="described"),
     path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
