@@ -111,6 +111,7 @@ def retry_run(
             intent=Intent.NONE,
             completed_at=None,
             error=None,
+            dead_since=None,
             mail_seq=F("mail_seq") + 1,
             wake_at=utc_now(),
         )
@@ -196,6 +197,7 @@ def _cancel_failed(run: Run, actor: Actor) -> Run:
             status=RunStatus.PENDING,
             intent=Intent.CANCEL,
             intent_by=actor.label,
+            dead_since=None,
             mail_seq=F("mail_seq") + 1,
             wake_at=utc_now(),
         ):
