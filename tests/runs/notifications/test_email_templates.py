@@ -101,7 +101,10 @@ def test_the_pages_make_change_and_remove_one_and_the_card_offers_it(world: Worl
     fields = {"name": "thanks", "subject": "Thank you, {{ who }}", "text": "Hi {{ who }}", "as_html": "on"}
     refused = bob.post(reverse("workflows:email_new"), {**fields, "variables": ""})
     assert refused.status_code == 422
-    assert bob.post(reverse("workflows:email_new"), {**fields, "variables": "who\nwhen = soon"}).status_code == 302
+    assert (
+        bob.post(reverse("workflows:email_new"), {**fields, "variables": "who\nwhen = soon"}).status_code
+        == 302
+    )
     row = EmailTemplate.objects.get()
     assert [one["name"] for one in row.parameters] == ["who", "when"]
     assert "thanks" in bob.get(reverse("workflows:emails")).content.decode()
