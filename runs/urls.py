@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from runs.views import (
     dashboard,
     debug,
+    describe,
     estimates,
     files,
     history,
@@ -12,10 +13,12 @@ from runs.views import (
     notifications,
     outbox,
     palette,
+    review_desk,
     reviews,
     runs,
     saved,
     start,
+    what_if,
 )
 
 run_pages: list[URLPattern | URLResolver] = [
@@ -26,7 +29,11 @@ run_pages: list[URLPattern | URLResolver] = [
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -36,6 +43,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),
@@ -47,7 +57,12 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
