@@ -13,8 +13,10 @@ from django.utils.safestring import SafeString
 
 from templates_app.models import WorkflowTemplate
 from templates_app.services.change_template import (
+    approve_template,
     duplicate_template,
     publish_template,
+    refuse_template,
     set_definition,
     withdraw_template,
 )
@@ -52,6 +54,8 @@ class TemplateForm(forms.ModelForm[WorkflowTemplate]):
             "description",
             "outcome",
             "status",
+            "answer",
+            "sample",
             "document",
         )
 
@@ -83,17 +87,33 @@ class TemplateForm(forms.ModelForm[WorkflowTemplate]):
 @admin.register(WorkflowTemplate)
 class WorkflowTemplateAdmin(AuditedAdmin[WorkflowTemplate]):
     form = TemplateForm
-    list_display = ("name", "category", "whose", "status", "steps", "install_count", "updated_at")
-    list_filter = ("status", "source", "category", ("tenant", admin.RelatedOnlyFieldListFilter))
+    list_display = ("name", "category", "whose", "status", "offered", "steps", "install_count", "updated_at")
+    list_filter = (
+        ("submitted_at", admin.EmptyFieldListFilter),
+        "status",
+        "source",
+        "category",
+        ("tenant", admin.RelatedOnlyFieldListFilter),
+    )
     search_fields = ("name", "slug", "category", "description", "tenant__name")
     list_select_related = ("tenant",)
     autocomplete_fields = ("tenant",)
     prepopulated_fields = {"slug": ("name",)}
-    readonly_fields = ("preview", "source", "install_count", "created_by", "created_at", "updated_at")
-    actions = ("publish", "withdraw", "duplicate")
+    readonly_fields = (
+        "preview",
+        "source",
+        "revision",
+        "origin",
+        "submitted_at",
+        "install_count",
+        "created_by",
+        "created_at",
+        "updated_at",
+    )
+    actions = ("approve", "send_back", "publish", "withdraw", "duplicate")
     fieldsets = (
         (None, {"fields": ("name", "slug", "tenant", "status")}),
-        ("Words in the gallery", {"fields": ("category", "icon", "description", "outcome")}),
+        ("Words in the gallery", {"fields": ("category", "icon", "description", "outcome", "sample")}),
         ("Steps", {"fields": ("preview",)}),
         (
             "Definition",
@@ -103,7 +123,11 @@ class WorkflowTemplateAdmin(AuditedAdmin[WorkflowTemplate]):
                 "text for it. Duplicate it to keep your own.",
             },
         ),
-        ("About", {"fields": ("source", "install_count", "created_by", "created_at", "updated_at")}),
+        ("Offered to everybody", {"fields": ("submitted_at", "answer", "origin")}),
+        (
+            "About",
+            {"fields": ("source", "revision", "install_count", "created_by", "created_at", "updated_at")},
+        ),
     )
 
     @admin.display(description="Whose", ordering="tenant__name")
@@ -133,6 +157,33 @@ class WorkflowTemplateAdmin(AuditedAdmin[WorkflowTemplate]):
             for row in shape_of(template.document).rows
         ]
         return format_html("<ol>{}</ol>", format_html_join("", "<li><b>{}</b> – {}{}: {}{}</li>", rows))
+
+    @admin.display(description="Offered", boolean=True)
+    def offered(self, template: WorkflowTemplate) -> bool:
+        return template.submitted_at is not None
+
+    @admin.action(description="Approve an offer: publish to all workspaces", permissions=["change"])
+    def approve(self, request: HttpRequest, templates: QuerySet[WorkflowTemplate]) -> None:
+        for template in templates:
+            try:
+                shared = approve_template(template)
+            except StepwellError as error:
+                self.message_user(request, error.message, messages.ERROR)
+            else:
+                self.log_change(request, template, "Approved for everybody.")
+                said = f"{shared.name} stands in everybody's gallery now, revision {shared.revision}."
+                self.message_user(request, said, messages.SUCCESS)
+
+    @admin.action(description="Send an offer back (the answer is what stands there)", permissions=["change"])
+    def send_back(self, request: HttpRequest, templates: QuerySet[WorkflowTemplate]) -> None:
+        for template in templates:
+            try:
+                refuse_template(template)
+            except StepwellError as error:
+                self.message_user(request, error.message, messages.ERROR)
+            else:
+                self.log_change(request, template, f"Sent back: {template.answer}")
+                self.message_user(request, f"{template.name} was sent back.", messages.SUCCESS)
 
     @admin.action(description="Publish: show in the gallery", permissions=["change"])
     def publish(self, request: HttpRequest, templates: QuerySet[WorkflowTemplate]) -> None:

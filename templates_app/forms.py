@@ -1,12 +1,17 @@
-"""The form that makes a template of a workflow."""
+"""Forms of the gallery: making a template of a workflow, and what is filled in before one is used."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django import forms
 
+from templates_app.models import WorkflowTemplate
 from templates_app.services.documents import FIELDS
+from workflows.definition.graph import Definition, VariableDef, VariableKind, VariableType
+from workflows.forms.builder import read_value
+from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
 from workflows.selectors import visible_workflows
 from workflows.tenancy.models import Tenant
@@ -19,6 +24,13 @@ class SaveForm(forms.Form):
         Workflow.objects.none(),
         empty_label="Choose a workflow",
         help_text="Its draft as it is now is copied.",
+    )
+    renews: forms.ModelChoiceField[WorkflowTemplate] = forms.ModelChoiceField(
+        WorkflowTemplate.objects.none(),
+        required=False,
+        label="As",
+        empty_label="A new template",
+        help_text="Choosing one gives it a new revision, which its workflows are offered.",
     )
     name = forms.CharField(
         max_length=FIELDS["name"][0], required=False, help_text="Left empty: the workflow's name."
@@ -41,5 +53,65 @@ class SaveForm(forms.Form):
         field = self.fields["workflow"]
         if isinstance(field, forms.ModelChoiceField):
             field.queryset = visible_workflows(tenant).order_by("name", "pk")
+        renews = self.fields["renews"]
+        if isinstance(renews, forms.ModelChoiceField):
+            renews.queryset = WorkflowTemplate.objects.for_tenant(tenant).order_by("name", "pk")
         self.fields["category"].widget.attrs["list"] = "known-categories"
         self.categories = categories
+
+
+class UseForm(forms.Form):
+    """The name of the new workflow, what its variables usually are, and the model that answers."""
+
+    name = forms.CharField(max_length=255, required=False, label="Name of your workflow")
+
+    def __init__(self, *args: Any, definition: Definition, name: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].widget.attrs["placeholder"] = name
+        self.asked = tuple(each for each in definition.variables if each.kind is VariableKind.INPUT)
+        for each in self.asked:
+            self.fields[f"value_{each.name}"] = _value_field(each)
+        self.fields["model"] = forms.CharField(
+            label="Model",
+            required=False,
+            max_length=120,
+            help_text="For steps that name none. Empty: what the workspace has chosen.",
+            widget=forms.TextInput(attrs={"list": "models", "autocomplete": "off"}),
+        )
+
+    def clean(self) -> dict[str, Any]:
+        found = super().clean() or {}
+        self.values: JSONObject = {}
+        for each in self.asked:
+            name = f"value_{each.name}"
+            text = str(found.get(name) or "")
+            if not text.strip() or text.replace("\r\n", "\n") == _shown(each):
+                continue
+            try:
+                self.values[each.name] = read_value(text.replace("\r\n", "\n"), each.type)
+            except ValueError as error:
+                self.add_error(name, f"“{each.name}” {error}.")
+        return found
+
+
+def _shown(variable: VariableDef) -> str:
+    value = variable.default
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _value_field(variable: VariableDef) -> forms.Field:
+    words: dict[str, Any] = {
+        "label": variable.name.replace("_", " ").capitalize(),
+        "required": False,
+        "help_text": variable.description,
+        "initial": _shown(variable),
+    }
+    if variable.type is VariableType.BOOLEAN:
+        return forms.ChoiceField(choices=[("", "–"), ("true", "Yes"), ("false", "No")], **words)
+    if variable.type is VariableType.NUMBER:
+        return forms.CharField(widget=forms.TextInput(attrs={"inputmode": "decimal"}), **words)
+    return forms.CharField(widget=forms.Textarea(attrs={"rows": 2, "data-autogrow": ""}), **words)

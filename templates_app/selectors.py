@@ -18,7 +18,8 @@ from workflows.tenancy.roles import Permission
 def the_template(actor: Actor, pk: UUID | str, permission: Permission = Permission.VIEW) -> WorkflowTemplate:
     """A template that the actor's tenant sees, for a role that holds the permission; NotFound, NotAllowed."""
     try:
-        found = WorkflowTemplate.objects.visible_to(actor.tenant).get(pk=pk)
+        seen = WorkflowTemplate.objects.visible_to(actor.tenant).select_related("origin__tenant")
+        found = seen.get(pk=pk)
     except (WorkflowTemplate.DoesNotExist, ValidationError, ValueError) as error:
         raise NotFound(NOT_FOUND) from error
     actor.require(permission)
@@ -46,7 +47,7 @@ def gallery_templates(
         )
     if category:
         found = found.filter(category__iexact=category)
-    return found.order_by("-install_count", "name", "pk")
+    return found.select_related("origin__tenant").order_by("-install_count", "name", "pk")
 
 
 def categories(tenant: Tenant) -> list[str]:

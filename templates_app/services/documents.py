@@ -42,6 +42,7 @@ class TemplateFile:
     outcome: str
     definition: Definition
     digest: str
+    sample: JSONObject
 
 
 class _Loader(yaml.SafeLoader):
@@ -130,23 +131,38 @@ def read_file(text: str, *, name: str) -> TemplateFile:
         data = read_text(text)
         fields = _fields(data)
         definition = checked(data["definition"] if isinstance(data, dict) else None)
+        sample = _sample(data, definition)
     except (Invalid, TooLarge) as error:
         raise Invalid(f"{name}: {_says(error)}", problems=error.problems) from error
-    meaning = json.dumps([fields, to_json(definition)], sort_keys=True, ensure_ascii=False)
+    parts = [fields, to_json(definition), *([sample] if sample else [])]
+    meaning = json.dumps(parts, sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(meaning.encode()).hexdigest()
-    return TemplateFile(**fields, definition=definition, digest=digest)
+    return TemplateFile(**fields, definition=definition, digest=digest, sample=sample)
 
 
 def _fields(data: JSONValue) -> dict[str, str]:
     if not isinstance(data, dict):
         raise _refusal("A template is an object with slug, name, category, description and definition.")
-    if unknown := sorted(set(data) - set(FIELDS) - {"definition"}):
+    if unknown := sorted(set(data) - set(FIELDS) - {"definition", "sample"}):
         raise _refusal(
             f"There is no field “{unknown[0]}”. Known: {', '.join(FIELDS)}, definition.", unknown[0]
         )
     if "definition" not in data:
         raise _refusal("The definition is missing.", "definition")
     return {name: _field(data, name) for name in FIELDS}
+
+
+def _sample(data: JSONValue, definition: Definition) -> JSONObject:
+    """Input for a first try: only names that the workflow asks for."""
+    found = data.get("sample") if isinstance(data, dict) else None
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise _refusal("The sample is an object: {name of a variable: value}.", "sample")
+    asked = {each.name for each in definition.variables}
+    if unknown := sorted(set(found) - asked):
+        raise _refusal(f"The sample has “{unknown[0]}”, which this workflow does not ask for.", "sample")
+    return found
 
 
 def _field(data: JSONObject, name: str) -> str:

@@ -10,9 +10,9 @@ from typing import Final
 from django.db import transaction
 
 from templates_app.models import WorkflowTemplate
+from templates_app.services.change_template import set_definition
 from templates_app.services.documents import TemplateFile, read_file
 from templates_app.services.names import free_slug
-from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Invalid
 
@@ -89,7 +89,8 @@ def store(files: Iterable[TemplateFile]) -> Loaded:
 def _fill(row: WorkflowTemplate, file: TemplateFile) -> None:
     for name in ("slug", "name", "category", "icon", "description", "outcome"):
         setattr(row, name, getattr(file, name))
-    row.document, row.content_hash = canonical_json(file.definition), content_hash(file.definition)
+    set_definition(row, file.definition)
+    row.sample = file.sample
     row.loaded_hash, row.updated_at = file.digest, utc_now()
     row.save()
 

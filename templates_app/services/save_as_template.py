@@ -7,9 +7,12 @@ from dataclasses import replace
 from django.db import transaction
 
 from templates_app.models import WorkflowTemplate
+from templates_app.services.change_template import set_definition
 from templates_app.services.documents import FIELDS, checked
 from templates_app.services.names import free_slug
-from workflows.definition.operations import duplicate
+from workflows.definition.copies import without_generated
+from workflows.definition.graph import Definition
+from workflows.definition.ids import derived_id
 from workflows.definition.schema import canonical_json, content_hash, to_json
 from workflows.lib.errors import Invalid, NotFound, Problem
 from workflows.models import Workflow
@@ -30,14 +33,18 @@ def save_as_template(
     category: str = "",
     description: str | None = None,
     outcome: str = "",
+    renews: WorkflowTemplate | None = None,
 ) -> WorkflowTemplate:
-    """A published template of the actor's tenant from the workflow's draft.
+    """A published template of the actor's tenant from the workflow's draft; or the next revision of the one it `renews`,
+    whose words stay where none are given.
 
     Generated steps and pinned outputs stay behind: they hold data of runs. Raises NotAllowed, NotFound, and Invalid
     with the problems of the draft (a template that nobody can run helps nobody) or of a field.
     """
     actor.require(Permission.EDIT_WORKFLOWS)
     if workflow.tenant_id != actor.tenant.pk or workflow.deleted_at is not None:
+        raise NotFound(NOT_FOUND)
+    if renews is not None and renews.tenant_id != actor.tenant.pk:
         raise NotFound(NOT_FOUND)
     words = {
         "name": name.strip() or workflow.name,
@@ -46,10 +53,15 @@ def save_as_template(
         "outcome": outcome.strip(),
     }
     _check(words)
-    copy = with_library(duplicate(compile_draft(workflow), CATALOG).definition, actor.tenant)
+    # Steps keep their keys: the next revision is compared with this one step by step.
+    copy = with_library(without_generated(compile_draft(workflow), CATALOG), actor.tenant)
+    triggers = tuple(replace(one, id=derived_id("t", str(workflow.pk), one.id)) for one in copy.triggers)
+    copy = replace(copy, triggers=triggers)
     definition = checked(
         to_json(replace(copy, steps=tuple(replace(step, pinned=None) for step in copy.steps)))
     )
+    if renews is not None:
+        return _renew(renews, workflow, actor, definition, {**words, "name": name.strip()}, category, outcome)
     with transaction.atomic():
         template = WorkflowTemplate.objects.create(
             tenant=actor.tenant,
@@ -62,6 +74,29 @@ def save_as_template(
         )
         after = {"workflow": str(workflow.pk), "steps": len(definition.steps)}
         record(actor, "saved as a template", template, after=after)
+    return template
+
+
+@transaction.atomic
+def _renew(
+    template: WorkflowTemplate,
+    workflow: Workflow,
+    actor: Actor,
+    definition: Definition,
+    words: dict[str, str],
+    category: str,
+    outcome: str,
+) -> WorkflowTemplate:
+    template = WorkflowTemplate.objects.select_for_update().get(pk=template.pk)
+    given = {"category": category.strip(), "outcome": outcome.strip()}
+    for field, text in {**words, **given}.items():
+        if text:
+            setattr(template, field, text)
+    set_definition(template, definition)
+    template.status = WorkflowTemplate.Status.PUBLISHED
+    template.save()
+    after = {"workflow": str(workflow.pk), "revision": template.revision}
+    record(actor, "renewed", template, after=after)
     return template
 
 

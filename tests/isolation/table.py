@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Any
 
 from templates_app.models import WorkflowTemplate
+from templates_app.services.use_template import use_template
 from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
@@ -280,6 +281,12 @@ def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
 
 
+def an_install(world: World) -> dict[str, Any]:
+    """A workflow that was made from a template."""
+    made = template(world.tenant, "Canary of Marlowe")
+    return {"pk": use_template(template=made, actor=world.bob, name="Canary made of one").pk}
+
+
 ROUTES: dict[str, Route] = {
     # --- everybody's
     "favicon": public("GET"),
@@ -425,6 +432,11 @@ ROUTES: dict[str, Route] = {
     "templates_app:detail": thing(a_template, GET=VIEW),
     "templates_app:use": thing(a_template, POST=EDIT),
     "templates_app:save": page(GET=EDIT, POST=EDIT),
+    "templates_app:submit": thing(a_template, POST=EDIT),
+    "templates_app:withdraw": thing(a_template, POST=EDIT),
+    "templates_app:update": thing(an_install, GET=EDIT, POST=EDIT),
+    "templates_app:welcome": page(GET=EDIT),
+    "templates_app:welcome_step": page({"act": "demo"}, POST=EDIT),
     # --- the API
     "api:openapi-json": public("GET"),
     "api:openapi-view": public("GET"),

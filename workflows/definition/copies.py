@@ -157,12 +157,18 @@ def _after_taking_over(
     return choose
 
 
-def duplicate(definition: Definition, catalog: TypeCatalog, ids: IdMaker = random_id) -> Edit:
-    """A clean copy of the whole (W5): fresh keys, edges and triggers, order 0..n-1, generated steps left out."""
+def without_generated(definition: Definition, catalog: TypeCatalog, ids: IdMaker = random_id) -> Definition:
+    """The definition without the steps that runs have made, their neighbours joined; keys stay."""
     clean = definition
     for step in definition.steps:
         if step.generated and step.key in clean.by_key:
             clean = remove(clean, step.key, catalog, ids).definition
+    return reindex(clean, catalog)
+
+
+def duplicate(definition: Definition, catalog: TypeCatalog, ids: IdMaker = random_id) -> Edit:
+    """A clean copy of the whole (W5): fresh keys, edges and triggers, order 0..n-1, generated steps left out."""
+    clean = without_generated(definition, catalog, ids)
     copy = _with_fresh_keys(clean, ids, taken=definition)
     taken = {trigger.id for trigger in definition.triggers}
     triggers = []
