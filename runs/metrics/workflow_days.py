@@ -106,7 +106,7 @@ def months_of(tenant: Tenant, workflows: Iterable[Any], now: datetime) -> dict[A
     today = day_of(now)
     first = today - (DAYS - 1) * DAY
     found = {str(key): Month() for key in workflows}
-    stored: dict[datetime, JSONObject] = dict(
+    stored: dict[datetime, Any] = dict(
         StoredFigures.objects.for_tenant(tenant)
         .filter(hours=24, start__gte=first, start__lt=today, brief__isnull=False)
         .values_list("start", "brief")

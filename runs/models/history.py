@@ -14,6 +14,8 @@ from workflows.tenancy.managers import TenantQuerySet
 from workflows.tenancy.models import Tenant
 
 LONGEST_KEPT_DAYS = 3_650
+# The month's budget is counted from its runs, and hours are shown from their rows.
+LEAST_KEPT_DAYS = 31
 
 
 class SavedView(models.Model):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from runs.engine.statuses import Intent, RunStatus
 from runs.models import Run
 from runs.selectors import OPEN_STATUSES, HistoryFilter, matching_runs
@@ -42,7 +44,7 @@ def control_many(
     Each run is asked as from its own page (rights, audit, mail to its driver); one that refuses does not stop the others.
     """
     actor.require(Permission.CONTROL_RUNS)
-    runs = Run.objects.for_tenant(actor.tenant)
+    runs: QuerySet[Run] = Run.objects.for_tenant(actor.tenant)
     if matching is not None:
         runs = matching_runs(runs, actor.tenant, matching)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -12,7 +13,7 @@ from django.utils import timezone
 from runs.engine.statuses import RunStatus
 from runs.metrics.collect import day_of
 from runs.models import Attempt, RetentionPolicy, Review, Run
-from runs.models.history import LONGEST_KEPT_DAYS
+from runs.models.history import LEAST_KEPT_DAYS, LONGEST_KEPT_DAYS
 from runs.services.roll_up import seal
 from workflows.lib.errors import Invalid, Problem
 from workflows.tenancy import audit
@@ -36,9 +37,9 @@ def set_retention(*, actor: Actor, runs_days: int | None, texts_days: int | None
     # Whoever may deal with people and keys may not yet throw away the tenant's memory.
     actor.require(Permission.MANAGE_PEOPLE)
     problems = []
-    for field, days in (("runs_days", runs_days), ("texts_days", texts_days)):
-        if days is not None and not 1 <= days <= LONGEST_KEPT_DAYS:
-            message = f"Between 1 and {LONGEST_KEPT_DAYS:,} days, or nothing."
+    for field, days, least in (("runs_days", runs_days, LEAST_KEPT_DAYS), ("texts_days", texts_days, 1)):
+        if days is not None and not least <= days <= LONGEST_KEPT_DAYS:
+            message = f"Between {least} and {LONGEST_KEPT_DAYS:,} days, or nothing."
             problems.append(Problem("invalid", message, field=field))
     if problems:
         raise Invalid(problems[0].message, problems=tuple(problems))
@@ -59,12 +60,13 @@ def prune_runs(now: datetime | None = None, parts: int = _PARTS) -> int:
     gone = 0
     for policy in RetentionPolicy.objects.exclude(runs_days=None, texts_days=None).select_related("tenant"):
         if policy.runs_days is not None:
-            until = now - timedelta(days=policy.runs_days)
+            # By whole days: figures are sealed by days.
+            until = day_of(now - timedelta(days=policy.runs_days))
             sealed = False
             while parts > 0 and (ids := _old_runs(policy.tenant, until)):
                 if not sealed:
                     # Figures of the days that lose runs stay as they are for ever.
-                    seal(policy.tenant, day_of(until) + timedelta(days=1))
+                    seal(policy.tenant, until)
                     sealed = True
                 gone += _delete(ids, until)
                 parts -= 1
@@ -79,24 +81,22 @@ def prune_runs(now: datetime | None = None, parts: int = _PARTS) -> int:
 def prunable(tenant: Tenant, until: datetime) -> QuerySet[Run]:
     """Runs that ended before this: none that a person may still decide about, and none another run stands on."""
     waiting = Review.objects.filter(run=OuterRef("pk"), status=Review.Status.OPEN)
-    young = Run.objects.filter(Q(parent=OuterRef("pk")) | Q(children__parent=OuterRef("pk"))).exclude(
-        status__in=OVER, completed_at__lt=until
-    )
+    younger = Run.objects.filter(parent=OuterRef("pk")).exclude(status__in=OVER, completed_at__lt=until)
     return (
         Run.objects.for_tenant(tenant)
         .filter(completed_at__lt=until, status__in=OVER)
         .exclude(Exists(waiting))
-        .exclude(Exists(young))
+        .exclude(Exists(younger))
         # A run that another one started goes with it, or when that one is old too.
         .filter(Q(parent=None) | Q(parent__completed_at__lt=until))
     )
 
 
-def _old_runs(tenant: Tenant, until: datetime) -> list[object]:
+def _old_runs(tenant: Tenant, until: datetime) -> list[UUID]:
     return list(prunable(tenant, until).order_by("completed_at").values_list("pk", flat=True)[:_BATCH])
 
 
-def _delete(ids: list[object], until: datetime) -> int:
+def _delete(ids: list[UUID], until: datetime) -> int:
     with transaction.atomic():
         # Asked again under the lock: somebody may have tried one again meanwhile.
         still = Run.objects.filter(pk__in=ids, completed_at__lt=until, status__in=OVER).select_for_update()
@@ -105,7 +105,7 @@ def _delete(ids: list[object], until: datetime) -> int:
     return len(rows)
 
 
-def _old_texts(tenant: Tenant, until: datetime) -> list[object]:
+def _old_texts(tenant: Tenant, until: datetime) -> list[UUID]:
     kept = Attempt.objects.for_tenant(tenant).filter(ended_at__lt=until, run__completed_at__lt=until)
     kept = kept.filter(run__status__in=OVER).exclude(calls=[], text="")
     return list(kept.order_by().values_list("pk", flat=True)[:_BATCH])

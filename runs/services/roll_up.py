@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from runs.metrics.collect import DAY, HOUR, Counted, counts_by, day_of, figures_between, hour_of
@@ -55,16 +54,17 @@ def _due(
     rows = StoredFigures.objects.for_tenant(tenant).filter(
         hours=length // HOUR, start__gte=since, start__lt=until
     )
-    if length == DAY:
-        # Days that were stored before lists wanted a word of them have none yet.
-        rows = rows.annotate(brief_is_there=Q(brief__isnull=False))
     kept = {row.start: row for row in rows.only("start", "ended", "calls", "sealed")}
+    # Days that were stored before lists wanted a word of them have none yet.
+    wordless = (
+        set(rows.filter(brief__isnull=True).values_list("start", flat=True)) if length == DAY else set()
+    )
     counted = counts_by(tenant, length, since, until)
     # One that has lost its last row is made again too, unless pruning took it.
     for start in sorted(counted.keys() | kept.keys(), reverse=True):
         row, now = kept.get(start), counted.get(start, Counted())
         same = row is not None and (row.ended, row.calls) == (now.ended, now.calls)
-        if row is None or not (row.sealed or (same and getattr(row, "brief_is_there", True))):
+        if row is None or not (row.sealed or (same and start not in wordless)):
             yield start, now
 
 

@@ -12,8 +12,8 @@ from django.test import RequestFactory
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from runs.models import Run, StoredFigures
 from runs.metrics.workflow_days import months_of
+from runs.models import Run, StoredFigures
 from runs.services.roll_up import roll_up
 from runs.templatetags.runs import with_runs
 from tests.support import factories
