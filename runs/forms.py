@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Any, Literal, cast
@@ -22,15 +22,19 @@ from runs.models import Delivery, Review
 from runs.models.history import LEAST_KEPT_DAYS, LONGEST_KEPT_DAYS
 from runs.notifications import GROUPS, KINDS, Channel, KindInfo, Wishes
 from runs.selectors import HISTORY_ORDERS, HistoryFilter, starters
+from runs.services.decide_review import CHANGES
+from runs.services.review_desk import DeskFilter
 from runs.snapshots.items import ItemsQuery
 from runs.snapshots.words import text_of
-from workflows.definition.graph import Definition, VariableDef, VariableType
+from workflows.definition.graph import Definition, StepDef, VariableDef, VariableType
 from workflows.lib.errors import StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
+from workflows.steps import registry
+from workflows.steps.fields import ConfigField, WrongType, config_fields
 from workflows.templatetags.ui import LOOKS
 from workflows.tenancy.actor import Actor
-from workflows.tenancy.models import Tenant
+from workflows.tenancy.models import Tenant, User
 from workflows.tenancy.roles import Permission
 
 _STATUSES = [
@@ -152,6 +156,114 @@ class EditForm(forms.Form):
             except ValueError as error:
                 self.add_error("value", f"This is not JSON: {error}.")
         return data
+
+
+class WhatIfForm(forms.Form):
+    """A step once more with other settings, input of the run, or a stop before it. Only what differs is passed on.
+
+    `step` is as the run's version has it, `given` the run's input. Settings are shown as fields of text.
+    """
+
+    stop = forms.BooleanField(
+        required=False,
+        label="Stop before this step",
+        help_text="Then what comes in can be looked at and changed before it begins.",
+    )
+    KINDS = ("template", "expression", "model", "number", "choice", "text")
+
+    def __init__(
+        self,
+        *args: Any,
+        step: StepDef,
+        settings: Mapping[str, ConfigField],
+        definition: Definition,
+        given: JSONObject,
+        models: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.step, self.definition, self.given, self.models = step, definition, given, models
+        self.settings = {
+            name: field
+            for name, field in settings.items()
+            if field.kind in self.KINDS and self._is_of_use(field)
+        }
+        for name, field in self.settings.items():
+            self.fields[f"set_{name}"] = self._setting(field, step.config.get(name, field.default))
+        for variable in definition.input_variables():
+            # What the origin was given stands in it; a required one that was empty there may stay so.
+            asked = _input_field(variable)
+            asked.required, asked.initial = False, given.get(variable.name, variable.default)
+            self.fields[f"input_{variable.name}"] = asked
+
+    def _is_of_use(self, field: ConfigField) -> bool:
+        """Not for a way in which the step does not work."""
+        if field.shown_when is None:
+            return True
+        other, values = field.shown_when
+        asked = config_fields(registry.get(self.step.type).ConfigForm).get(other)
+        return self.step.config.get(other, asked.default if asked is not None else "") in values
+
+    def _setting(self, field: ConfigField, value: Any) -> forms.Field:
+        common: dict[str, Any] = {
+            "label": field.label,
+            "help_text": field.help_text if field.kind != "choice" else "",
+            "required": False,
+            "initial": "" if value is None else value,
+        }
+        if field.kind == "choice":
+            return forms.ChoiceField(choices=getattr(field, "choices", ()), **common)
+        if field.kind in ("template", "expression"):
+            rows = 10 if "\n" in str(value) or len(str(value)) > 120 else 3
+            return forms.CharField(
+                widget=forms.Textarea(attrs={"rows": rows, "data-autogrow": ""}), strip=False, **common
+            )
+        attributes = {"list": "known-models"} if field.kind == "model" else {}
+        return forms.CharField(widget=forms.TextInput(attrs=attributes), **common)
+
+    def first(self) -> list[forms.BoundField]:
+        """The settings that matter most: what is asked, and who is asked."""
+        return [self[f"set_{name}"] for name in self._ordered if not self.settings[name].more]
+
+    def more(self) -> list[forms.BoundField]:
+        return [self[f"set_{name}"] for name in self._ordered if self.settings[name].more]
+
+    @property
+    def _ordered(self) -> list[str]:
+        order = {"template": 0, "expression": 0, "model": 1}
+        return sorted(self.settings, key=lambda name: order.get(self.settings[name].kind, 2))
+
+    def asked(self) -> list[forms.BoundField]:
+        return [self[f"input_{variable.name}"] for variable in self.definition.input_variables()]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        data["overrides"] = {}
+        for name, field in self.settings.items():
+            sent = str(data.get(f"set_{name}") or "").replace("\r\n", "\n")
+            before = self.step.config.get(name, field.default)
+            try:
+                value = field.nothing() if sent == "" else field.read(sent)
+            except WrongType as wrong:
+                self.add_error(f"set_{name}", f"This must be {wrong}.")
+                continue
+            if value != before and not (field.is_empty(value) and field.is_empty(before)):
+                data["overrides"][name] = value
+        values = dict(self.given)
+        for variable in self.definition.input_variables():
+            value = data.get(f"input_{variable.name}")
+            if isinstance(value, str):
+                value = value.replace("\r\n", "\n")
+            if value not in (None, "") or variable.name in values:
+                values[variable.name] = value
+        same = {k: _unixed(v) for k, v in values.items()} == {k: _unixed(v) for k, v in self.given.items()}
+        data["input_data"] = None if same else values
+        return data
+
+
+def _unixed(value: Any) -> Any:
+    """Browsers send lines of their own kind."""
+    return value.replace("\r\n", "\n") if isinstance(value, str) else value
 
 
 class HistoryForm(forms.Form):
@@ -414,6 +526,10 @@ class DecisionForm(forms.Form):
     comment = forms.CharField(required=False, max_length=10_000, strip=True)
     edited = forms.CharField(required=False, strip=False, max_length=2_000_000)
     back = forms.CharField(required=False, max_length=16)
+    # Of the choice that a rejection opens: why, and whether the work goes back to an earlier step.
+    reason = forms.CharField(required=False, max_length=10_000, strip=True)
+    then = forms.ChoiceField(required=False, choices=[("stop", ""), ("back", "")])
+    to_step = forms.CharField(required=False, max_length=64)
 
     def __init__(self, *args: Any, review: Review, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -432,13 +548,20 @@ class DecisionForm(forms.Form):
 
     def clean_decision(self) -> str:
         decision: str = self.cleaned_data["decision"]
-        if decision not in {str(button.get("decision")) for button in self.review.buttons}:
+        known = {str(button.get("decision")) for button in self.review.buttons}
+        if decision not in known and not (decision == CHANGES and self.review.kind == Review.Kind.GATE):
             raise forms.ValidationError("This is not one of the decisions of this gate.")
         return decision
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         data["edited_text"], data["output"] = None, None
+        if data.get("decision") == "reject":
+            data["comment"] = "\n\n".join(filter(None, (data.get("comment"), data.get("reason"))))
+            if data.get("then") == "back":
+                data["decision"] = CHANGES
+        if data.get("decision") != CHANGES:
+            data["to_step"] = ""
         sent = str(data.get("edited") or "").replace("\r\n", "\n")
         # A field that was never sent (the gate is not editable, the view was read only) is no edit to nothing.
         if "edited" in self.data and self.review.editable:
@@ -475,6 +598,60 @@ class DecisionForm(forms.Form):
             label = self.fields[name].label if name in self.fields else ""
             return f"{label}: {errors[0]}" if name.startswith("field_") else str(errors[0])
         return ""
+
+
+class DeskForm(forms.Form):
+    """The filter of the inbox, as it stands in the address. What cannot be read is left out, not refused."""
+
+    show = forms.ChoiceField(required=False, choices=[("mine", "Mine"), ("overdue", "Overdue")])
+    workflow = forms.UUIDField(required=False)
+
+    def wanted(self) -> DeskFilter:
+        self.is_valid()
+        return DeskFilter(self.cleaned_data.get("show") or "", self.cleaned_data.get("workflow"))
+
+
+class AbsenceForm(forms.Form):
+    """Out of office: from which day to which, and who decides meanwhile."""
+
+    first_day = forms.DateField(
+        label="From", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    last_day = forms.DateField(
+        label="To", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), help_text="Included."
+    )
+    substitute = forms.ModelChoiceField(User.objects.none(), label="Who decides meanwhile")
+
+    def __init__(self, *args: Any, people: Sequence[User], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["substitute"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        choice.queryset = User.objects.filter(pk__in=[person.pk for person in people]).order_by(
+            "name", "email"
+        )
+
+
+class ManyForm(forms.Form):
+    """Decisions about many gates at once: one per row, or one for every row that was chosen."""
+
+    MOST = 500
+
+    def __init__(self, *args: Any, reviews: Sequence[Review], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reviews = reviews
+
+    def wanted(self) -> list[tuple[Review, str, str]]:
+        """(review, decision, comment) for every row that is decided; a row's own decision comes first."""
+        every = str(self.data.get("every") or "")
+        chosen = set(self.data.getlist("pick")) if isinstance(self.data, QueryDict) else set()
+        found = []
+        for review in self.reviews[: self.MOST]:
+            own = str(self.data.get(f"decision-{review.pk}") or "")
+            decision = own or (every if str(review.pk) in chosen else "")
+            if decision:
+                comment = self.data.get(f"comment-{review.pk}") or self.data.get("comment") or ""
+                found.append((review, decision, str(comment).strip()[:10_000]))
+        return found
 
 
 class OutboxForm(forms.Form):

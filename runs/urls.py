@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from runs.views import (
     dashboard,
     debug,
+    describe,
     estimates,
     files,
     history,
@@ -13,10 +14,13 @@ from runs.views import (
     notifications,
     outbox,
     palette,
+    review_desk,
     reviews,
     runs,
     saved,
     start,
+    try_step,
+    what_if,
 )
 
 run_pages: list[URLPattern | URLResolver] = [
@@ -31,7 +35,15 @@ run_pages: list[URLPattern | URLResolver] = [
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
     path("start/<uuid:pk>/", start.start, name="start"),
     path("prompts/<uuid:pk>/", library.try_prompt_page, name="try_prompt"),
+    path("draft/<uuid:pk>/steps/<str:key>/data/", try_step.data, name="step_data"),
+    path("draft/<uuid:pk>/steps/<str:key>/preview/", try_step.preview, name="step_preview"),
+    path("draft/<uuid:pk>/steps/<str:key>/test/", try_step.test, name="step_test"),
+    path("draft/<uuid:pk>/steps/<str:key>/pin/", try_step.pin, name="step_pin"),
+    path("describe/", describe.page, name="describe"),
+    path("describe/<uuid:pk>/", describe.described, name="described"),
+    path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
     path("<uuid:pk>/steps/<str:key>/items/", runs.items, name="items"),
@@ -41,6 +53,9 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/again/", what_if.again, name="again"),
+    path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
+    path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),
@@ -52,7 +67,12 @@ run_pages: list[URLPattern | URLResolver] = [
 
 review_pages: list[URLPattern | URLResolver] = [
     path("", reviews.index, name="index"),
+    path("news/", review_desk.news, name="news"),
+    path("away/", review_desk.away, name="away"),
+    path("run/<uuid:pk>/", review_desk.table, name="table"),
     path("<uuid:pk>/", reviews.detail, name="detail"),
+    path("<uuid:pk>/hand-over/", review_desk.hand_over, name="hand_over"),
+    path("<uuid:pk>/changes/", reviews.changes, name="changes"),
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 

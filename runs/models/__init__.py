@@ -5,11 +5,12 @@ from runs.models.figures import StoredFigures
 from runs.models.firing import Firing
 from runs.models.history import RetentionPolicy, SavedView
 from runs.models.item import Item
-from runs.models.mailbox import EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
+from runs.models.mailbox import Absence, EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.notification import Notification, NotificationSend, NotificationSettings
 from runs.models.run import Attempt, Blob, Event, Run, RunCounter, StepRun
 
 __all__ = [
+    "Absence",
     "Attempt",
     "Blob",
     "Delivery",

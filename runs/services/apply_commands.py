@@ -466,6 +466,8 @@ class Applier:
             match MailKind(letter.kind):
                 case MailKind.DECISION:
                     self.gates.decision(letter)
+                case MailKind.REASSIGNED:
+                    self.gates.reassigned(letter)
                 case MailKind.RETRY:
                     stop.extend(self._retry(letter))
                 case MailKind.CHILD:

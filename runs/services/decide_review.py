@@ -9,6 +9,7 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus
 from runs.models import EarlyDecision, Mail, Review, ReviewVote, Run, StepRun
+from runs.services.absences import stands_in_for
 from runs.services.eligibility import why_not_eligible
 from runs.services.prepared import prepared
 from runs.services.values import BadValue, checked_output
@@ -48,7 +49,11 @@ def decide_review(
     actor.require(Permission.REVIEW)
     run = review.run
     reason = why_not_eligible(
-        {"assignees": review.assignees, "bar_starter": review.bar_starter}, run, actor.user, actor.role
+        {"assignees": review.assignees, "bar_starter": review.bar_starter},
+        run,
+        actor.user,
+        actor.role,
+        stands_in=stands_in_for(actor),
     )
     if reason is not None:
         raise NotAllowed(reason)

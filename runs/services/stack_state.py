@@ -14,9 +14,11 @@ from redis.exceptions import RedisError
 from runs.engine.statuses import RunStatus
 from runs.models import Run
 from workflows.lib.redis_clients import quick_client
+from workflows.models import CreditAlert
 from workflows.providers import registry
 from workflows.providers.breaker import BreakerState
 from workflows.providers.fallback import gate_name
+from workflows.services.credit_alerts import open_alerts
 from workflows.services.provider_accounts import account_of
 from workflows.services.provider_gates import the_gates
 from workflows.tenancy.models import ProviderAccount, Tenant
@@ -31,10 +33,11 @@ _WORKERS_KEY: Final = "rq:workers"
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """An account at a provider that does not answer just now, and why."""
+    """An account at a provider that does not answer just now, and why; `low`: it does, but little is left."""
 
     name: str
     words: str
+    low: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,19 @@ def _weather(tenant: Tenant, now: datetime) -> list[Weather]:
         own = provider.account_from_environment()
         if own is not None and provider.name not in mine:
             accounts.append((provider.label, own))
-    breakers = the_gates().breakers(gate_name(account) for _, account in accounts)
     found = []
+    # What a person has to mend comes first, and stays until it is mended.
+    alerts = {(alert.account_key, alert.what): alert for alert in open_alerts(tenant)}
+    keys = {name: account.id or f"env:{account.provider}" for name, account in accounts}
+    told = {key for key, what in alerts if what == CreditAlert.What.REFUSED}
+    found += [
+        Weather(alert.name, alert.words, low=what == CreditAlert.What.LOW)
+        for (_, what), alert in alerts.items()
+    ]
+    breakers = the_gates().breakers(gate_name(account) for _, account in accounts)
     for name, account in accounts:
+        if keys[name] in told:
+            continue
         breaker = breakers[gate_name(account)]
         if breaker.state(now.timestamp()) is not BreakerState.CLOSED:
             found.append(Weather(name, breaker.reason or "It has failed again and again."))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
+from django.utils import timezone
 
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Blob, Review, Run, StepRun
@@ -147,11 +149,22 @@ class Gate:
     next_label: str
     reject_leads_on: bool
     item: str
+    back_to: tuple[tuple[str, str], ...] = ()
 
     @property
     def revision(self) -> str:
         """Changes when the gate must be drawn anew."""
-        return f"{self.id}:{len(self.votes)}"
+        who = zlib.crc32(" ".join(self.assignees).encode())
+        return f"{self.id}:{len(self.votes)}:{who}"
+
+    @property
+    def overdue(self) -> bool:
+        return self.due is not None and self.due < timezone.now()
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """Who has approved so far, where several have to."""
+        return tuple(who for who, decision, _, _ in self.votes if decision == "approve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -926,7 +939,14 @@ class _Builder:
             next_label=after[0] if len(set(after)) == 1 else "",
             reject_leads_on=any(edge.port == "rejected" for edge in self.definition.outgoing(key)),
             item=self.item_names.get(review.pk, ""),
+            back_to=self._back_to(key) if is_gate and key in self.definition.by_key else (),
         )
+
+    def _back_to(self, key: str) -> tuple[tuple[str, str], ...]:
+        """(key, label) of the steps that may be asked to do their work again, the nearest first."""
+        before = self.definition.ancestors(key)
+        steps = [s for s in self.definition.steps if s.key in before and s.type != START]
+        return tuple((step.key, step.label) for step in reversed(steps))
 
     def _output(self) -> Output | None:
         if self.run.status != RunStatus.COMPLETED or self.run.output is None:

@@ -395,6 +395,9 @@ def told(event: Event) -> str:
             return f"Failed: {data.get('message', '')}"
         case "review_requested":
             return "Asked for a review"
+        case "review_reassigned":
+            who = ", ".join(str(entry).partition(":")[2] for entry in data.get("to") or ())
+            return f"Handed over to {who}" if data.get("what") == "delegated" else f"Escalated to {who}"
         case "review_decided":
             return f"Decided by {data.get('by', '')}: {data.get('decision', '')}"
         case "variable_set":

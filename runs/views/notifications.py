@@ -104,8 +104,7 @@ def _trouble(row: Notification) -> list[str]:
     return [
         f"{send.get_channel_display()}: {send.words}"
         for send in row.sends.all()
-        if send.status in (send.Status.FAILED, send.Status.UNKNOWN)
-        or (send.tries and send.settled_at is None)
+        if send.words and send.status in (send.Status.FAILED, send.Status.UNKNOWN, send.Status.WAITING)
     ]
 
 

@@ -21,6 +21,7 @@ from runs.services.control_run import cancel_run, pause_run, resume_run, retry_r
 from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.compare import origin_of
 from runs.snapshots.edits import edit_desk
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
 from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
@@ -75,11 +76,15 @@ def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab: str = "") -> dict[str, Any]:
+    shared: dict[str, Any] = {
+        "section": "runs",
+        "run": snapshot,
+        "viewer": viewer_of(snapshot, request.actor),
+        "origin": origin_of(run),
+    }
     if (item := item_panel(run, key) if parse_scope(key) is not None else None) is not None:
         return {
-            "section": "runs",
-            "run": snapshot,
-            "viewer": viewer_of(snapshot, request.actor),
+            **shared,
             **_item(request, run, item, tab if tab in _ITEM_TABS else "output"),
         }
     panel = step_panel(run, key) if key and key != "input" else None
@@ -87,9 +92,7 @@ def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab
         key = snapshot.failed_key
         panel = step_panel(run, key)
     return {
-        "section": "runs",
-        "run": snapshot,
-        "viewer": viewer_of(snapshot, request.actor),
+        **shared,
         **_panel(request, run, key, panel, tab or ("attempts" if snapshot.failed_key == key else "output")),
     }
 
@@ -119,6 +122,8 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         "tabs": tabs,
         "tab": tab if tab in known else "output",
     }
+    if panel is not None and run.is_over and panel.rounds:
+        found["may_try_again"] = request.actor.may(Permission.RUN)
     if panel is not None and request.actor.may(Permission.CONTROL_RUNS):
         ahead = not run.is_over and run.intent != Intent.CANCEL and panel.rounds <= 1
         found |= {

@@ -25,6 +25,8 @@
     box.querySelector("[data-picker-paths]").hidden = true;
     box.querySelector("[data-picker-kinds]").hidden = false;
     box.querySelector("[name=place]").value = choice.place;
+    const patterns = box.querySelector("[data-picker-patterns]");
+    if (patterns) patterns.search = `?place=${encodeURIComponent(choice.place)}`;
     box.querySelector("[data-picker-where]").textContent = choice.label === "there" ? "" : `Goes ${choice.label}`;
     const search = box.querySelector("[data-picker-search]");
     search.value = "";

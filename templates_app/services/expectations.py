@@ -51,7 +51,7 @@ class Expected:
         if not self.asks_model:
             return "costs nothing"
         if self.is_demo:
-            return "free with the demo"
+            return "free demo"
         if not self.known:
             return "price unknown"
         return f"up to {_money(self.high)}"

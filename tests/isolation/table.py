@@ -19,6 +19,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
 from tests.support import runs
@@ -171,6 +172,13 @@ def a_run_that_is_over(world: World, status: str = "completed") -> dict[str, Any
     return {"pk": run.pk}
 
 
+def a_replay(world: World) -> dict[str, Any]:
+    """It ran with a setting of its own."""
+    made = a_run_that_is_over(world)
+    Run.objects.filter(pk=made["pk"]).update(overrides={"one": {"template": "Canary"}})
+    return made
+
+
 def a_held_run(world: World) -> dict[str, Any]:
     """Held by a person, with a finished step."""
     steps = runs.graph(runs.step("one"), runs.step("two"))
@@ -238,6 +246,12 @@ def a_failed_run_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_failed_run(world))
 
 
+def a_run_under_review(world: World) -> dict[str, Any]:
+    run = runs.run_of(world.alice, runs.graph(runs.step("gate", "review")), name="Canary of Marlowe")
+    runs.gate(run, "gate")
+    return {"pk": run.pk}
+
+
 def a_review_of_the_api(world: World) -> dict[str, Any]:
     return _by_id(a_review(world))
 
@@ -279,6 +293,23 @@ def a_reset(world: World) -> dict[str, Any]:
 
 def a_template(world: World) -> dict[str, Any]:
     return {"pk": template(world.tenant, "Canary of Marlowe").pk}
+
+
+def a_pattern(world: World) -> dict[str, Any]:
+    return {**a_workflow(world), "name": "ask-review"}
+
+
+def a_described(world: World) -> dict[str, Any]:
+    """A run in which a model drafted a workflow."""
+    run = runs.run_of(
+        world.bob, runs.graph(runs.step("draft", "transform")), name="Canary drafts", status="completed"
+    )
+    run.workflow.settings = {"purpose": "describe"}
+    run.workflow.deleted_at = utc_now()
+    run.workflow.save()
+    run.input = {"wish": "Canary of Marlowe"}
+    run.save()
+    return {"pk": run.pk}
 
 
 def an_install(world: World) -> dict[str, Any]:
@@ -324,6 +355,9 @@ ROUTES: dict[str, Route] = {
     ),
     "workflows:persona_remove": thing(a_persona, POST=EDIT),
     "workflows:persona_bulk": thing(a_draft, GET=EDIT, POST=EDIT, sample={"persona": "Athena"}),
+    "runs:describe": page({"wish": "x"}, GET=EDIT, POST=EDIT),
+    "runs:described": thing(a_described, GET=EDIT),
+    "runs:described_take": thing(a_described, POST=EDIT, sample={"act": "take"}),
     "runs:try_prompt": thing(a_prompt, GET=RUN, POST=RUN, sample={"model": "demo:writer"}),
     "runs:model_calls": page(GET=VIEW),
     "workflows:connections": page(GET=KEYS),
@@ -333,6 +367,8 @@ ROUTES: dict[str, Route] = {
     "workflows:connection_models": page(POST=KEYS, sample={"default_model": "demo:writer", "fallback": ""}),
     "workflows:connection_budget": page(POST=KEYS, sample={"budget_policy": "pause"}),
     "workflows:connection": thing(a_provider_account, GET=KEYS, POST=KEYS, sample={"name": "Renamed"}),
+    "workflows:connection_balance": thing(a_provider_account, POST=KEYS, sample={"balance": "10"}),
+    "workflows:connection_slack": page(POST=KEYS, sample={"url": "https://hooks.example.com/x"}),
     "workflows:connection_check": thing(a_provider_account, POST=KEYS),
     "workflows:connection_switch": thing(a_provider_account, POST=KEYS, sample={"active": "0"}),
     "workflows:connection_delete": thing(a_provider_account, POST=KEYS),
@@ -371,6 +407,8 @@ ROUTES: dict[str, Route] = {
     "workflows:find_steps": thing(a_draft, GET=VIEW),
     "workflows:copy_steps": thing(a_draft, GET=VIEW),
     "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
+    "workflows:patterns": thing(a_workflow, GET=EDIT),
+    "workflows:pattern": thing(a_pattern, GET=EDIT, POST=EDIT),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -403,8 +441,16 @@ ROUTES: dict[str, Route] = {
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
+    "runs:step_data": thing(a_draft, GET=VIEW),
+    "runs:step_preview": thing(a_draft, GET=VIEW),
+    "runs:step_test": thing(a_draft, GET=VIEW, POST=RUN, sample={"source": "input", "input": "{}"}),
+    "runs:step_pin": thing(a_draft, POST=EDIT, sample={"value": "{}"}),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
+    "runs:again": thing(a_run_that_is_over, POST=RUN),
+    "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
+    "runs:adopt": thing(a_replay, POST=EDIT),
+    "runs:compare": page(GET=VIEW),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -428,6 +474,11 @@ ROUTES: dict[str, Route] = {
     "notifications:preferences": signed_in("GET", "POST"),
     "reviews:index": page(GET=VIEW),
     "reviews:detail": thing(a_review, GET=VIEW),
+    "reviews:news": page(GET=VIEW),
+    "reviews:away": page(GET=REVIEW, POST=REVIEW),
+    "reviews:table": thing(a_run_under_review, GET=REVIEW, POST=REVIEW),
+    "reviews:hand_over": thing(a_review, POST=REVIEW),
+    "reviews:changes": thing(a_review, POST=REVIEW),
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),

@@ -184,7 +184,7 @@ def test_cost_and_time_say_where_they_come_from(world: World):
     found = expectations(world.tenant, [deep, text])
     assert found[text.pk].cost == "costs nothing"
     assert "no step asks a model" in found[text.pk].basis.lower()
-    assert found[deep.pk].cost == "free with the demo"
+    assert found[deep.pk].cost == "free demo"
     world.tenant.default_model = "openai:gpt-4o"
     dear = expectations(world.tenant, [deep])[deep.pk]
     assert dear.high > dear.low > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, cast
 
 from django import forms
@@ -102,3 +103,46 @@ class BudgetForm(forms.Form):
         return cls(
             initial={"monthly_budget_usd": tenant.monthly_budget_usd, "budget_policy": tenant.budget_policy}
         )
+
+
+class BalanceForm(forms.Form):
+    """What is left at the vendor, as a person has read it there, and when to say that it runs out."""
+
+    balance = forms.DecimalField(
+        label="Left now, in US dollars",
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=2,
+        help_text="As the provider's own page shows it. What runs spend is taken off from now on. Empty: not stated.",
+    )
+    warn_below = forms.DecimalField(
+        label="Tell owners and admins below",
+        required=False,
+        min_value=0,
+        max_digits=12,
+        decimal_places=2,
+        help_text="In US dollars. Empty: only when calls are refused.",
+    )
+
+    @classmethod
+    def of(cls, account: ProviderAccount) -> BalanceForm:
+        left = account.left_usd
+        return cls(
+            initial={
+                "balance": None if left is None else max(left, Decimal(0)).quantize(Decimal("0.01")),
+                "warn_below": account.warn_below_usd,
+            }
+        )
+
+
+class SlackForm(forms.Form):
+    """The address of an incoming webhook: entered, never shown."""
+
+    url = forms.CharField(
+        label="Address of the webhook",
+        required=False,
+        max_length=500,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}, render_value=False),
+        help_text="Slack makes one under Apps, Incoming webhooks. Kept encrypted and never shown again.",
+    )

@@ -69,7 +69,7 @@ def post_to_slack(tenant: Tenant, message: JSONObject) -> None:
     )
 
 
-def test_slack(*, actor: Actor) -> None:
+def try_slack(*, actor: Actor) -> None:
     """Post a line that says that it works. Raises NotAllowed, Invalid (no address), OutboundError."""
     actor.require(Permission.MANAGE_KEYS)
     if not actor.tenant.slack_webhook:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -15,15 +16,16 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from workflows.forms.connections import AccountForm, BudgetForm, TenantModelsForm
+from workflows.forms.connections import AccountForm, BalanceForm, BudgetForm, SlackForm, TenantModelsForm
 from workflows.lib.errors import Conflict, Invalid
-from workflows.models import Connection
+from workflows.models import Connection, CreditAlert
 from workflows.providers import registry
 from workflows.providers.base import Account
 from workflows.providers.breaker import Breaker, BreakerState
 from workflows.providers.fallback import gate_name
 from workflows.providers.models import resolve_model
 from workflows.services.connections import used_by
+from workflows.services.credit_alerts import account_key, open_alerts
 from workflows.services.provider_accounts import (
     account_of,
     check_account,
@@ -57,6 +59,13 @@ class Card:
     model: str
     limits: str
     row: ProviderAccount | None
+    alerts: tuple[CreditAlert, ...] = ()
+
+    @property
+    def left(self) -> str:
+        """“about $4.00 left”; empty where nobody has stated a balance."""
+        left = self.row.left_usd if self.row is not None else None
+        return "" if left is None else f"about ${max(left, Decimal(0)):,.2f} left"
 
 
 @require_safe
@@ -167,10 +176,11 @@ def _page(
     status: int = HTTPStatus.OK,
 ) -> HttpResponse:
     rows = list(ProviderAccount.objects.for_tenant(request.tenant))
-    cards = _cards(rows)
+    cards = _cards(rows, open_alerts(request.tenant))
     keys = list(Connection.objects.for_tenant(request.tenant))
     uses = used_by(keys)
-    broken = [card for card in cards if card.shape == "failed"]
+    # What an alert says need not be said twice.
+    broken = [card for card in cards if card.shape == "failed" and not card.alerts]
     context: dict[str, Any] = {
         "section": "connections",
         "cards": cards,
@@ -179,6 +189,8 @@ def _page(
         "chain": request.tenant.fallback,
         "default_model": _default_model(request, rows),
         "models_form": models_form or TenantModelsForm.of(request.tenant),
+        "slack_form": SlackForm(),
+        "alerts": [(card, alert) for card in cards for alert in card.alerts],
         "budget_form": budget_form or BudgetForm.of(request.tenant),
         "models": [
             f"{one.name}:{model}" for one in registry.all_providers() if (model := one.default_model())
@@ -194,6 +206,8 @@ def _account_page(
     status: int = HTTPStatus.OK,
 ) -> HttpResponse:
     context = {"section": "connections", "form": form, "account": account}
+    if account is not None:
+        context["balance_form"] = BalanceForm.of(account)
     return render(request, "workflows/connection.html", context, status=status)
 
 
@@ -208,7 +222,7 @@ def _default_model(request: TenantRequest, rows: Iterable[ProviderAccount]) -> s
     return str(resolve_model(None))
 
 
-def _cards(rows: list[ProviderAccount]) -> list[Card]:
+def _cards(rows: list[ProviderAccount], alerts: Iterable[CreditAlert]) -> list[Card]:
     """The tenant's accounts in their order, then the server's own where the tenant has none of the provider."""
     found: list[tuple[Account, ProviderAccount | None]] = [(account_of(row), row) for row in rows]
     mine = {row.provider for row in rows if row.is_active}
@@ -217,7 +231,19 @@ def _cards(rows: list[ProviderAccount]) -> list[Card]:
         if account is not None and provider.name not in mine:
             found.append((account, None))
     breakers = the_gates().breakers(gate_name(account) for account, _ in found)
-    return [_card(account, row, breakers[gate_name(account)]) for account, row in found]
+    by_key: dict[str, list[CreditAlert]] = {}
+    for alert in alerts:
+        by_key.setdefault(alert.account_key, []).append(alert)
+    cards = []
+    for account, row in found:
+        known = tuple(by_key.get(account_key(row, account.provider), ()))
+        card = replace(_card(account, row, breakers[gate_name(account)]), alerts=known)
+        refused = next((alert for alert in known if alert.what == CreditAlert.What.REFUSED), None)
+        if refused is not None and card.shape != "failed":
+            words = "No credit left" if refused.code == "quota" else "The key is not accepted"
+            card = replace(card, shape="failed", icon="octagon-x", health=words)
+        cards.append(card)
+    return cards
 
 
 def _card(account: Account, row: ProviderAccount | None, breaker: Breaker) -> Card:

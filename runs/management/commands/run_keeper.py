@@ -15,6 +15,7 @@ from django.db import close_old_connections, connections
 from runs.services.credit import watch_credit
 from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
+from runs.services.reassign_review import remind_reviews
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.retention import prune_runs
 from runs.services.ring_runs import ring_due_runs
@@ -56,6 +57,7 @@ class Command(BaseCommand):
                 [
                     Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
                     Duty("fire_events", fire_events, every_s=every),
+                    Duty("remind_reviews", remind_reviews, every_s=max(every, 5.0)),
                     Duty("tell_people", tell_people, every_s=every),
                     Duty("send_notifications", send_in_background, every_s=every),
                     Duty("write_digests", write_digests, every_s=60.0),
