@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from runs.views import (
     dashboard,
+    dead_letters,
     debug,
     describe,
     estimates,
@@ -43,6 +44,10 @@ run_pages: list[URLPattern | URLResolver] = [
     path("describe/<uuid:pk>/", describe.described, name="described"),
     path("describe/<uuid:pk>/take/", describe.take, name="described_take"),
     path("model-calls/", library.calls, name="model_calls"),
+    path("dead-letters/", dead_letters.index, name="dead_letters"),
+    path("dead-letters/<slug:case>/", dead_letters.case, name="dead_letter"),
+    path("dead-letters/<slug:case>/retry/", dead_letters.retry, name="dead_letters_retry"),
+    path("dead-letters/<slug:case>/discard/", dead_letters.discard, name="dead_letters_discard"),
     path("compare/", what_if.compare, name="compare"),
     path("<uuid:pk>/", runs.detail, name="detail"),
     path("<uuid:pk>/steps/<str:key>/", runs.step, name="step"),
@@ -53,6 +58,8 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/resume/", runs.resume, name="resume"),
     path("<uuid:pk>/cancel/", runs.cancel, name="cancel"),
     path("<uuid:pk>/retry/", runs.retry, name="retry"),
+    path("<uuid:pk>/continue/", runs.continue_on, name="continue"),
+    path("<uuid:pk>/without/", runs.without, name="without"),
     path("<uuid:pk>/again/", what_if.again, name="again"),
     path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
     path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),

@@ -25,6 +25,7 @@ from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepSta
 from runs.models import Attempt, Blob, Review, Run, StepRun
 from runs.selectors import people, step_runs_of
 from runs.snapshots import words
+from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from runs.snapshots.rails import Rail, Way, gap_rail, step_rail
 from workflows.definition.generated import with_generated
@@ -63,6 +64,7 @@ class Failure:
     code: str
     field: str
     tries: int
+    kept_cost: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Row:
     revision: str
     items: ItemsView | None
     inside: tuple[Inside, ...]
+    item_cases: tuple[ItemCase, ...] = ()
     breakpoint: bool = False
     breakable: bool = False
 
@@ -236,6 +239,7 @@ class RunSnapshot:
     output: Output | None
     controls: tuple[Control, ...]
     failed_key: str
+    failure: Failure | None = None
     held: bool = False
 
     def row(self, key: str) -> Row:
@@ -517,6 +521,7 @@ class _Builder:
             output=self._output(),
             controls=self._controls(rows, failed, gates),
             failed_key=failed,
+            failure=None if failed else self._failure_of_the_run(),
             held=run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE,
         )
 
@@ -605,6 +610,7 @@ class _Builder:
             revision=self._revision(row, len(attempts), items) if row is not None else "",
             items=items,
             inside=self._inside(step.key),
+            item_cases=self.item_cases.get(row.pk, ()) if row is not None else (),
             breakpoint=self._is_open and step.key in self.breakpoints,
             breakable=self._is_open
             and step.enabled
@@ -775,7 +781,41 @@ class _Builder:
             code=str(error.get("code") or ""),
             field=str(error.get("field") or ""),
             tries=tries,
+            kept_cost=self._kept_cost(),
         )
+
+    def _failure_of_the_run(self) -> Failure | None:
+        """A failure that is of no step: a limit of time or money, or nothing that can go on."""
+        if self.run.status != RunStatus.FAILED:
+            return None
+        error: JSONObject = self.run.error or {}
+        done = [
+            self.numbers[k]
+            for k, r in self.current.items()
+            if r.status == StepStatus.COMPLETED and k in self.numbers
+        ]
+        approvals = sum(r.status == Review.Status.DECIDED for r in self.reviews.values())
+        return Failure(
+            headline=words.cause(error),
+            helps=words.trying_helps(error),
+            retryable=bool(error.get("retryable")),
+            kept=words.steps_kept(done, approvals=approvals),
+            detail=str(error.get("detail") or ""),
+            code=str(error.get("code") or ""),
+            field=str(error.get("field") or ""),
+            tries=1,
+            kept_cost=self._kept_cost(),
+        )
+
+    def _kept_cost(self) -> Decimal:
+        """What the finished steps have cost, and will not cost again."""
+        return sum((r.cost for r in self.current.values() if r.status == StepStatus.COMPLETED), Decimal(0))
+
+    @cached_property
+    def item_cases(self) -> Mapping[uuid.UUID, tuple[ItemCase, ...]]:
+        """Why items failed, by cause; one query where any did."""
+        rows = [pk for pk, view in self.items.items() if view.failed]
+        return item_cases(self.run, rows) if rows else {}
 
     def _kept(self, row: StepRun, done: Sequence[int], approvals: int) -> str:
         kept = words.steps_kept(done, approvals=approvals)
@@ -844,7 +884,8 @@ class _Builder:
         if run.status == RunStatus.FAILED and not any(
             r.status == StepStatus.FAILED for r in self.current.values()
         ):
-            return "bad", str((run.error or {}).get("message") or "The run failed."), ""
+            # The box of the failure says it, with the ways out.
+            return "", "", ""
         if not gates and run.status in (RunStatus.PAUSED, RunStatus.RUNNING):
             said = [str(entry.get("sentence")) for entry in run.waiting_for if entry.get("sentence")]
             if said:

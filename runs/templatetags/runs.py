@@ -23,6 +23,7 @@ from runs.selectors import last_runs as newest_runs
 from runs.selectors import unread_count
 from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
+from runs.snapshots.cases import count_letters
 from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
 from workflows.lib.jsontypes import JSONObject
 from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
@@ -225,6 +226,14 @@ def with_runs(context: template.Context, workflows: Iterable[Any]) -> list[Liste
     newest = newest_runs(tenant, ids)
     months = months_of(tenant, ids, timezone.now())
     return [ListedWorkflow(workflow, newest.get(workflow.pk, []), months[workflow.pk]) for workflow in listed]
+
+
+@register.simple_tag(takes_context=True)
+def dead_letter_count(context: template.Context) -> int:
+    """``{% dead_letter_count as dead %}``: dead letters of the workspace. One query a page."""
+    tenancy = getattr(context.get("request"), "tenancy", None)
+    actor = getattr(tenancy, "actor", None)
+    return count_letters(actor.tenant) if actor is not None else 0
 
 
 @register.simple_tag(takes_context=True)

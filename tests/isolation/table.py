@@ -19,6 +19,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from django.utils import timezone
+
 from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
@@ -193,6 +195,20 @@ def a_failed_run(world: World) -> dict[str, Any]:
 
 def a_step_of_a_run(world: World) -> dict[str, Any]:
     return {**a_run_that_is_over(world), "key": "one"}
+
+
+def a_dead_letter(world: World) -> dict[str, Any]:
+    """A run that failed and waits in the dead letters, by the fingerprint of its cause."""
+    run = runs.run_of(
+        world.alice,
+        runs.graph(runs.step("one")),
+        name="Canary of Marlowe",
+        status="failed",
+        case="0123456789abcdef",
+        dead_since=timezone.now(),
+        error={"code": "odd", "message": "It broke."},
+    )
+    return {"case": run.case}
 
 
 def an_item(world: World) -> dict[str, Any]:
@@ -467,6 +483,12 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "runs:continue": thing(a_failed_run, {"version": "2"}, POST=CONTROL),
+    "runs:without": thing(a_failed_run, {"step": "one"}, POST=CONTROL),
+    "runs:dead_letters": page(GET=VIEW),
+    "runs:dead_letter": thing(a_dead_letter, GET=VIEW),
+    "runs:dead_letters_retry": thing(a_dead_letter, POST=CONTROL),
+    "runs:dead_letters_discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
     "notifications:index": page(GET=VIEW),
     "notifications:latest": page(GET=VIEW),
@@ -517,6 +539,10 @@ ROUTES: dict[str, Route] = {
     "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
+    "/api/dead-letters": page(GET=VIEW),
+    "/api/dead-letters/<case>": thing(a_dead_letter, GET=VIEW),
+    "/api/dead-letters/<case>/retry": thing(a_dead_letter, POST=CONTROL),
+    "/api/dead-letters/<case>/discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "/api/workflow-executions": page(GET=VIEW),
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),

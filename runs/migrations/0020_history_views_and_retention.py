@@ -11,7 +11,7 @@ import workflows.lib.ids
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0017_review_desk"),
+        ("runs", "0019_fill_failure_cases"),
         ("tenancy", "0003_slack_and_balances"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
