@@ -33,6 +33,7 @@ from workflows.services.change_persona import save_persona
 from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
+from workflows.services.email_templates import save_email_template
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
@@ -106,6 +107,11 @@ def a_version(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe", latest_version=1, status="active")
     runs.version(made, runs.graph(runs.step("one")))
     return {"pk": made.pk, "number": 1}
+
+
+def an_email(world: World) -> dict[str, Any]:
+    made = save_email_template(actor=world.alice, name="canary", subject="Canary of Marlowe", text="Canary")
+    return {"pk": made.pk}
 
 
 def a_member(world: World) -> dict[str, Any]:
@@ -358,6 +364,10 @@ ROUTES: dict[str, Route] = {
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:prompts": page(GET=VIEW),
+    "workflows:emails": page(GET=VIEW),
+    "workflows:email_new": page(GET=EDIT, POST=EDIT, sample={"name": "x", "subject": "S", "text": "T"}),
+    "workflows:email": thing(an_email, GET=VIEW, POST=EDIT, sample={"subject": "S", "text": "T"}),
+    "workflows:email_remove": thing(an_email, POST=EDIT),
     "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
     "workflows:prompt": thing(
         a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
