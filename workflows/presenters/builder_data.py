@@ -51,11 +51,7 @@ def data_groups(definition: Definition, step: StepDef) -> Groups:
     groups.append(("Named for this step", tuple(_named(name, one) for name, one in both.items())))
     context = definition.context_variables()
     groups.append(("Variables", tuple(_variable_reference("vars", one) for one in context)))
-    about = [
-        Reference("run.id", "text"),
-        Reference("run.feedback", "text"),
-        Reference("trigger.type", "text"),
-    ]
+    about = [Reference("run.id", "text"), Reference("trigger.type", "text")]
     if definition.ancestors(step.key):
         about.append(Reference("run.feedback", "what a reviewer asked to change"))
     groups.append(("About the run", tuple(about)))
