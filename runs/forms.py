@@ -7,19 +7,23 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
 from django import forms
 from django.forms import BoundField
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from runs.engine.items import ItemStatus
 from runs.engine.statuses import RunStatus
 from runs.models import Delivery, Review
+from runs.models.history import LEAST_KEPT_DAYS, LONGEST_KEPT_DAYS
 from runs.notifications import GROUPS, KINDS, Channel, KindInfo, Wishes
 from runs.selectors import HISTORY_ORDERS, HistoryFilter, starters
+from runs.services.decide_review import CHANGES
+from runs.services.review_desk import DeskFilter
 from runs.snapshots.items import ItemsQuery
 from runs.snapshots.words import text_of
 from workflows.definition.graph import Definition, StepDef, VariableDef, VariableType
@@ -30,7 +34,7 @@ from workflows.steps import registry
 from workflows.steps.fields import ConfigField, WrongType, config_fields
 from workflows.templatetags.ui import LOOKS
 from workflows.tenancy.actor import Actor
-from workflows.tenancy.models import Tenant
+from workflows.tenancy.models import Tenant, User
 from workflows.tenancy.roles import Permission
 
 _STATUSES = [
@@ -355,6 +359,40 @@ class HistoryForm(forms.Form):
         return urlencode({name: value for name, value in (read | changes).items() if value})
 
 
+class BulkForm(forms.Form):
+    """What is done to many runs. Cleaned: `act` (retry, cancel), `all` (what matches), `run` (ids of picked runs)."""
+
+    act = forms.ChoiceField(choices=[("retry", "retry"), ("cancel", "cancel")])
+    all = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        sent = cast(QueryDict, self.data).getlist("run")[:500]
+        data["run"] = [uuid.UUID(text) for text in sent if _is_uuid(text)]
+        if not data["run"] and not data.get("all"):
+            self.add_error(None, "Choose runs first.")
+        return data
+
+
+class RetentionForm(forms.Form):
+    """How many days are kept; empty is for ever."""
+
+    runs_days = forms.IntegerField(
+        required=False,
+        min_value=LEAST_KEPT_DAYS,
+        max_value=LONGEST_KEPT_DAYS,
+        label="Days that runs are kept after their end",
+        help_text=f"At least {LEAST_KEPT_DAYS}, because the month's budget is counted from them. Empty: for ever.",
+    )
+    texts_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LONGEST_KEPT_DAYS,
+        label="Days that prompts and answers of models are kept",
+        help_text="What was sent to models and their raw answers; the results of steps stay. Empty: as long as the run.",
+    )
+
+
 class StartForm(forms.Form):
     """What a run is started with: one field per input variable, as its type asks. The service checks the values.
 
@@ -488,6 +526,10 @@ class DecisionForm(forms.Form):
     comment = forms.CharField(required=False, max_length=10_000, strip=True)
     edited = forms.CharField(required=False, strip=False, max_length=2_000_000)
     back = forms.CharField(required=False, max_length=16)
+    # Of the choice that a rejection opens: why, and whether the work goes back to an earlier step.
+    reason = forms.CharField(required=False, max_length=10_000, strip=True)
+    then = forms.ChoiceField(required=False, choices=[("stop", ""), ("back", "")])
+    to_step = forms.CharField(required=False, max_length=64)
 
     def __init__(self, *args: Any, review: Review, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -506,13 +548,20 @@ class DecisionForm(forms.Form):
 
     def clean_decision(self) -> str:
         decision: str = self.cleaned_data["decision"]
-        if decision not in {str(button.get("decision")) for button in self.review.buttons}:
+        known = {str(button.get("decision")) for button in self.review.buttons}
+        if decision not in known and not (decision == CHANGES and self.review.kind == Review.Kind.GATE):
             raise forms.ValidationError("This is not one of the decisions of this gate.")
         return decision
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         data["edited_text"], data["output"] = None, None
+        if data.get("decision") == "reject":
+            data["comment"] = "\n\n".join(filter(None, (data.get("comment"), data.get("reason"))))
+            if data.get("then") == "back":
+                data["decision"] = CHANGES
+        if data.get("decision") != CHANGES:
+            data["to_step"] = ""
         sent = str(data.get("edited") or "").replace("\r\n", "\n")
         # A field that was never sent (the gate is not editable, the view was read only) is no edit to nothing.
         if "edited" in self.data and self.review.editable:
@@ -549,6 +598,60 @@ class DecisionForm(forms.Form):
             label = self.fields[name].label if name in self.fields else ""
             return f"{label}: {errors[0]}" if name.startswith("field_") else str(errors[0])
         return ""
+
+
+class DeskForm(forms.Form):
+    """The filter of the inbox, as it stands in the address. What cannot be read is left out, not refused."""
+
+    show = forms.ChoiceField(required=False, choices=[("mine", "Mine"), ("overdue", "Overdue")])
+    workflow = forms.UUIDField(required=False)
+
+    def wanted(self) -> DeskFilter:
+        self.is_valid()
+        return DeskFilter(self.cleaned_data.get("show") or "", self.cleaned_data.get("workflow"))
+
+
+class AbsenceForm(forms.Form):
+    """Out of office: from which day to which, and who decides meanwhile."""
+
+    first_day = forms.DateField(
+        label="From", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    last_day = forms.DateField(
+        label="To", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), help_text="Included."
+    )
+    substitute = forms.ModelChoiceField(User.objects.none(), label="Who decides meanwhile")
+
+    def __init__(self, *args: Any, people: Sequence[User], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choice = self.fields["substitute"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        choice.queryset = User.objects.filter(pk__in=[person.pk for person in people]).order_by(
+            "name", "email"
+        )
+
+
+class ManyForm(forms.Form):
+    """Decisions about many gates at once: one per row, or one for every row that was chosen."""
+
+    MOST = 500
+
+    def __init__(self, *args: Any, reviews: Sequence[Review], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reviews = reviews
+
+    def wanted(self) -> list[tuple[Review, str, str]]:
+        """(review, decision, comment) for every row that is decided; a row's own decision comes first."""
+        every = str(self.data.get("every") or "")
+        chosen = set(self.data.getlist("pick")) if isinstance(self.data, QueryDict) else set()
+        found = []
+        for review in self.reviews[: self.MOST]:
+            own = str(self.data.get(f"decision-{review.pk}") or "")
+            decision = own or (every if str(review.pk) in chosen else "")
+            if decision:
+                comment = self.data.get(f"comment-{review.pk}") or self.data.get("comment") or ""
+                found.append((review, decision, str(comment).strip()[:10_000]))
+        return found
 
 
 class OutboxForm(forms.Form):

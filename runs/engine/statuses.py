@@ -93,6 +93,7 @@ class EventType(StrEnum):
     FAN_OUT_PROGRESS = "fan_out_progress"
     REVIEW_REQUESTED = "review_requested"
     REVIEW_DECIDED = "review_decided"
+    REVIEW_REASSIGNED = "review_reassigned"
     VARIABLE_SET = "variable_set"
     EDITED = "edited"
     BUDGET = "budget"
@@ -112,3 +113,4 @@ class MailKind(StrEnum):
     DEBUG = "debug"
     EDIT = "edit"
     ITEMS = "items"
+    REASSIGNED = "reassigned"

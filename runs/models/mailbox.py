@@ -88,6 +88,20 @@ class Review(models.Model):
         blank=True,
         help_text="Taken by itself when the gate is due; empty = it goes on waiting.",
     )
+    remind_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="The next reminder, one of `reminders`; moved on by whoever sends it.",
+    )
+    reminders = models.JSONField(
+        default=list, blank=True, help_text="Times (ISO) at which people are reminded, ascending."
+    )
+    escalate_at = models.DateTimeField(
+        null=True, blank=True, help_text="When `escalate_to` may decide as well; NULL: never, or it has been."
+    )
+    escalate_to = models.JSONField(default=list, blank=True)
+    escalated_at = models.DateTimeField(null=True, blank=True)
+    delegated_by_label = models.CharField(max_length=200, blank=True)
     decision = models.CharField(max_length=64, blank=True)
     comment = models.TextField(blank=True)
     edited = models.JSONField(null=True, blank=True)
@@ -106,7 +120,19 @@ class Review(models.Model):
 
     class Meta:
         ordering: ClassVar = ["created_at"]
-        indexes: ClassVar = [models.Index(fields=["tenant", "status", "created_at"], name="review_inbox")]
+        indexes: ClassVar = [
+            models.Index(fields=["tenant", "status", "created_at"], name="review_inbox"),
+            models.Index(
+                fields=["remind_at"],
+                name="review_remind",
+                condition=models.Q(status="open", remind_at__isnull=False),
+            ),
+            models.Index(
+                fields=["escalate_at"],
+                name="review_escalate",
+                condition=models.Q(status="open", escalate_at__isnull=False),
+            ),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=models.Q(kind="budget") | models.Q(step_run__isnull=False),
@@ -141,6 +167,32 @@ class ReviewVote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person}: {self.decision}"
+
+
+class Absence(models.Model):
+    """A person is out of office from one day to another, both included; meanwhile the substitute may decide for them."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    substitute = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    first_day = models.DateField()
+    last_day = models.DateField()
+
+    objects = TenantQuerySet["Absence"].as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["tenant", "person"], name="absence_once"),
+            models.CheckConstraint(
+                condition=models.Q(last_day__gte=models.F("first_day")), name="absence_ends_after_it_begins"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(substitute=models.F("person")), name="absence_substitute_is_another"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person} is away until {self.last_day}"
 
 
 class EarlyDecision(models.Model):

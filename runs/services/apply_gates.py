@@ -98,6 +98,10 @@ class GatesApplier:
             "buttons": [{"decision": d, "label": label, "port": port} for d, label, port in asked.buttons],
             "due_at": asked.due_at,
             "default_decision": asked.default_decision or "",
+            "reminders": [moment.isoformat() for moment in asked.reminders],
+            "remind_at": asked.reminders[0] if asked.reminders else None,
+            "escalate_at": asked.escalate_at,
+            "escalate_to": list(asked.escalate_to),
             "created_at": self.now,
         }
         self.loaded.doubts.discard(step.place)
@@ -253,6 +257,29 @@ class GatesApplier:
             for name, value in decided.items():
                 setattr(gate, name, value)
             self._decided(step, gate)
+
+    def reassigned(self, letter: Mail) -> None:
+        """Other people may decide a gate now: told as an event, and in the sentence that says what is waited for."""
+        facts = letter.payload
+        review = (
+            Review.objects.select_related("step_run").filter(pk=facts["review"], run_id=self.run.pk).first()
+        )
+        if review is None or review.status != Review.Status.OPEN:
+            return
+        step = None
+        if review.step_run is not None:
+            step = self.state.get(review.step_run.step_key, review.step_run.scope)
+            self.loaded.who[review.step_run.step_key] = reviewers_in_words(list(review.assignees))
+        self.applier.event(
+            EventType.REVIEW_REASSIGNED,
+            step,
+            {
+                "reviewId": str(review.pk),
+                "what": facts["what"],
+                "to": facts["to"],
+                "by": letter.actor_label,
+            },
+        )
 
     def decide_by_default(self, command: DecideByDefault) -> None:
         """The gate is due: its own decision, unless a person's is already on its way in the mail."""

@@ -10,10 +10,18 @@ from workflows.tenancy.models import User
 from workflows.tenancy.roles import Permission, Role, may
 
 
-def why_not_eligible(gate: Mapping[str, Any], run: Run, person: User | None, role: str) -> str | None:
+def why_not_eligible(
+    gate: Mapping[str, Any],
+    run: Run,
+    person: User | None,
+    role: str,
+    *,
+    stands_in: frozenset[str] = frozenset(),
+) -> str | None:
     """A sentence that says why this person may not decide the gate; None when they may.
 
     `gate` has `assignees` (`user:EMAIL`, `role:ROLE`; empty = everybody who may review) and `bar_starter`.
+    `stands_in`: addresses of those out of office whose substitute the person is today (`absences.stands_in_for`).
     """
     if not may(role, Permission.REVIEW):
         return "Your role may look at reviews but not decide them."
@@ -24,6 +32,8 @@ def why_not_eligible(gate: Mapping[str, Any], run: Run, person: User | None, rol
         return None
     email = person.email if person is not None else ""
     if f"user:{email}" in assignees or f"role:{role}" in assignees:
+        return None
+    if any(f"user:{away}" in assignees for away in stands_in):
         return None
     return f"This review is for {', '.join(entry.partition(':')[2] for entry in assignees)}."
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from runs.engine.statuses import EventType
 from runs.models import Event, Notification, NotificationSettings, Review, Run
 from runs.notifications import Occasion, tell, wishes_of
-from runs.services.eligibility import why_not_eligible
+from runs.services.review_people import people_of
 from workflows.lib.clock import utc_now
 from workflows.models import CreditAlert
 from workflows.templatetags.ui import format_duration
@@ -156,17 +156,8 @@ def tell_of_review(
 
 
 def reviewers(review: Review, run: Run) -> list[User]:
-    """Everybody who may decide the review now. One query."""
-    gate = {"assignees": review.assignees, "bar_starter": review.bar_starter}
-    # An owner may decide what is for others, but is not asked for it.
-    named = [str(entry) for entry in review.assignees or ()]
-    rows = Membership.objects.filter(tenant_id=review.tenant_id, user__is_active=True).select_related("user")
-    return [
-        row.user
-        for row in rows
-        if why_not_eligible(gate, run, row.user, row.role) is None
-        and (not named or f"user:{row.user.email}" in named or f"role:{row.role}" in named)
-    ]
+    """Everybody who is asked to decide the review now, and who decides for those out of office."""
+    return people_of(review, run)
 
 
 def _tell_of_question(review: Review, run: Run) -> None:

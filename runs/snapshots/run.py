@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Length
+from django.utils import timezone
 
 from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Blob, Review, Run, StepRun
 from runs.selectors import people, step_runs_of
 from runs.snapshots import words
+from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from runs.snapshots.rails import Rail, Way, gap_rail, step_rail
 from workflows.definition.generated import with_generated
@@ -61,6 +64,7 @@ class Failure:
     code: str
     field: str
     tries: int
+    kept_cost: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Row:
     revision: str
     items: ItemsView | None
     inside: tuple[Inside, ...]
+    item_cases: tuple[ItemCase, ...] = ()
     breakpoint: bool = False
     breakable: bool = False
 
@@ -147,11 +152,22 @@ class Gate:
     next_label: str
     reject_leads_on: bool
     item: str
+    back_to: tuple[tuple[str, str], ...] = ()
 
     @property
     def revision(self) -> str:
         """Changes when the gate must be drawn anew."""
-        return f"{self.id}:{len(self.votes)}"
+        who = zlib.crc32(" ".join(self.assignees).encode())
+        return f"{self.id}:{len(self.votes)}:{who}"
+
+    @property
+    def overdue(self) -> bool:
+        return self.due is not None and self.due < timezone.now()
+
+    @property
+    def approvals(self) -> tuple[str, ...]:
+        """Who has approved so far, where several have to."""
+        return tuple(who for who, decision, _, _ in self.votes if decision == "approve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +239,7 @@ class RunSnapshot:
     output: Output | None
     controls: tuple[Control, ...]
     failed_key: str
+    failure: Failure | None = None
     held: bool = False
 
     def row(self, key: str) -> Row:
@@ -504,6 +521,7 @@ class _Builder:
             output=self._output(),
             controls=self._controls(rows, failed, gates),
             failed_key=failed,
+            failure=None if failed else self._failure_of_the_run(),
             held=run.status == RunStatus.PAUSED and run.intent == Intent.PAUSE,
         )
 
@@ -592,6 +610,7 @@ class _Builder:
             revision=self._revision(row, len(attempts), items) if row is not None else "",
             items=items,
             inside=self._inside(step.key),
+            item_cases=self.item_cases.get(row.pk, ()) if row is not None else (),
             breakpoint=self._is_open and step.key in self.breakpoints,
             breakable=self._is_open
             and step.enabled
@@ -762,7 +781,41 @@ class _Builder:
             code=str(error.get("code") or ""),
             field=str(error.get("field") or ""),
             tries=tries,
+            kept_cost=self._kept_cost(),
         )
+
+    def _failure_of_the_run(self) -> Failure | None:
+        """A failure that is of no step: a limit of time or money, or nothing that can go on."""
+        if self.run.status != RunStatus.FAILED:
+            return None
+        error: JSONObject = self.run.error or {}
+        done = [
+            self.numbers[k]
+            for k, r in self.current.items()
+            if r.status == StepStatus.COMPLETED and k in self.numbers
+        ]
+        approvals = sum(r.status == Review.Status.DECIDED for r in self.reviews.values())
+        return Failure(
+            headline=words.cause(error),
+            helps=words.trying_helps(error),
+            retryable=bool(error.get("retryable")),
+            kept=words.steps_kept(done, approvals=approvals),
+            detail=str(error.get("detail") or ""),
+            code=str(error.get("code") or ""),
+            field=str(error.get("field") or ""),
+            tries=1,
+            kept_cost=self._kept_cost(),
+        )
+
+    def _kept_cost(self) -> Decimal:
+        """What the finished steps have cost, and will not cost again."""
+        return sum((r.cost for r in self.current.values() if r.status == StepStatus.COMPLETED), Decimal(0))
+
+    @cached_property
+    def item_cases(self) -> Mapping[uuid.UUID, tuple[ItemCase, ...]]:
+        """Why items failed, by cause; one query where any did."""
+        rows = [pk for pk, view in self.items.items() if view.failed]
+        return item_cases(self.run, rows) if rows else {}
 
     def _kept(self, row: StepRun, done: Sequence[int], approvals: int) -> str:
         kept = words.steps_kept(done, approvals=approvals)
@@ -831,7 +884,8 @@ class _Builder:
         if run.status == RunStatus.FAILED and not any(
             r.status == StepStatus.FAILED for r in self.current.values()
         ):
-            return "bad", str((run.error or {}).get("message") or "The run failed."), ""
+            # The box of the failure says it, with the ways out.
+            return "", "", ""
         if not gates and run.status in (RunStatus.PAUSED, RunStatus.RUNNING):
             said = [str(entry.get("sentence")) for entry in run.waiting_for if entry.get("sentence")]
             if said:
@@ -926,7 +980,14 @@ class _Builder:
             next_label=after[0] if len(set(after)) == 1 else "",
             reject_leads_on=any(edge.port == "rejected" for edge in self.definition.outgoing(key)),
             item=self.item_names.get(review.pk, ""),
+            back_to=self._back_to(key) if is_gate and key in self.definition.by_key else (),
         )
+
+    def _back_to(self, key: str) -> tuple[tuple[str, str], ...]:
+        """(key, label) of the steps that may be asked to do their work again, the nearest first."""
+        before = self.definition.ancestors(key)
+        steps = [s for s in self.definition.steps if s.key in before and s.type != START]
+        return tuple((step.key, step.label) for step in reversed(steps))
 
     def _output(self) -> Output | None:
         if self.run.status != RunStatus.COMPLETED or self.run.output is None:

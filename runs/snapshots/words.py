@@ -36,6 +36,7 @@ _DECISIONS = {
     "approve": "Approved",
     "reject": "Rejected",
     "request_changes": "Sent back",
+    "changes": "Sent back",
     "send_again": "Sent again",
     "skip": "Not sent again",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -12,22 +13,22 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from runs.forms import DecisionForm
+from runs.forms import DecisionForm, DeskForm
 from runs.models import Review, Run
-from runs.selectors import decided_reviews, open_reviews, people
+from runs.selectors import decided_reviews
+from runs.services.absences import colleagues
 from runs.services.decide_review import decide_review
-from runs.services.viewing import is_for, viewer_of
+from runs.services.review_desk import Desk, DeskFilter, desk, desk_order
+from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
-from runs.snapshots.items import item_names
-from runs.snapshots.run import output_view, unpacked
-from runs.snapshots.words import decided, one_line, text_of
+from runs.snapshots.run import as_json, output_view, unpacked
+from runs.snapshots.words import decided, text_of
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
+from workflows.lib.worddiff import changes_in, word_diff
 from workflows.tenancy.access import TenantRequest, get_or_404, permission_required, tenant_required
 from workflows.tenancy.roles import Permission
 
 PAGE = 25
-# The inbox is worked off, not browsed: what is older than these is reached when they are decided.
-_WAITING = 200
 
 
 @require_GET
@@ -39,31 +40,23 @@ def index(request: TenantRequest) -> HttpResponse:
         return render(
             request, "reviews/decided.html", {"section": "reviews", "page": page, "entries": entries}
         )
-    context = _inbox(request)
-    chosen = context["mine"] or context["others"]
-    if chosen:
-        context |= _pane(request, chosen[0]["review"])
-    return render(request, "reviews/index.html", context)
+    found = desk(request.actor, DeskForm(request.GET).wanted())
+    context = _inbox(found)
+    if found.entries:
+        context |= _pane(request, found.entries[0].review, found)
+    template = "reviews/_list.html" if request.GET.get("part") == "list" else "reviews/index.html"
+    return render(request, template, context)
 
 
-def _inbox(request: TenantRequest) -> dict[str, Any]:
-    """The waiting gates in two groups: for this person, and for others. Two queries at most."""
-    waiting = list(open_reviews(request.tenant)[:_WAITING])
-    items = item_names(waiting)
-    entries = [
-        {
-            "review": review,
-            "item": items.get(review.pk, ""),
-            "line": review.instructions or one_line(text_of(review.content)),
-            "mine": is_for(review, request.actor),
-            "who": people(review.assignees),
-        }
-        for review in waiting
-    ]
+def _inbox(found: Desk) -> dict[str, Any]:
+    asked = {"show": found.filter.show, "workflow": str(found.filter.workflow or "")}
+    query = urlencode({name: value for name, value in asked.items() if value})
     return {
         "section": "reviews",
-        "mine": [entry for entry in entries if entry["mine"]],
-        "others": [entry for entry in entries if not entry["mine"]],
+        "desk": found,
+        "mine": found.mine,
+        "others": found.others,
+        "query": f"?{query}" if query else "",
     }
 
 
@@ -76,8 +69,9 @@ def _run_of(review: Review) -> Run:
     )
 
 
-def _pane(request: TenantRequest, review: Review, **said: Any) -> dict[str, Any]:
+def _pane(request: TenantRequest, review: Review, found: Desk, **said: Any) -> dict[str, Any]:
     """One gate with what led to it. `said`: what a refused decision had said."""
+    before, after = found.beside(review.pk)
     run = _run_of(review)
     snapshot = run_snapshot(run, gate=review.pk)
     gate = next((gate for gate in snapshot.gates if gate.id == review.pk), None)
@@ -91,6 +85,15 @@ def _pane(request: TenantRequest, review: Review, **said: Any) -> dict[str, Any]
         "decision": decided(review) if review.status == Review.Status.DECIDED else "",
         "original": output_view(content),
         "edited_output": output_view(review.edited) if review.edited is not None else None,
+        "diff": word_diff(text_of(content) or "", text_of(review.edited) or "")
+        if review.edited is not None and text_of(content) is not None
+        else None,
+        "before": before,
+        "after": after,
+        "of_run": found.by_run.get(review.run_id, 0),
+        "people": colleagues(request.actor)
+        if gate is not None and request.actor.may(Permission.REVIEW)
+        else [],
         **said,
     }
 
@@ -116,8 +119,10 @@ def get_review(request: TenantRequest, pk: uuid.UUID, permission: Permission = P
 @tenant_required
 def detail(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     review = get_review(request, pk)
-    context = {**_inbox(request), **_pane(request, review), "alone": True}
-    return render(request, "reviews/index.html", context)
+    found = desk(request.actor, DeskForm(request.GET).wanted())
+    context = {**_inbox(found), **_pane(request, review, found), "alone": True}
+    template = "reviews/_pane.html" if request.GET.get("part") == "pane" else "reviews/index.html"
+    return render(request, template, context)
 
 
 @require_POST
@@ -138,6 +143,7 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
             edited_text=data["edited_text"],
             output=data["output"],
             fields=form.values() or None,
+            to_step=data["to_step"] or None,
         )
     except (Conflict, Invalid, NotAllowed) as error:
         review.refresh_from_db()
@@ -149,9 +155,13 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         response["HX-Trigger"] = json.dumps({"toast": {"text": done}})
         return response
     messages.success(request, done)
-    return (
-        redirect("reviews:index") if data.get("back") == "inbox" else redirect("runs:detail", review.run_id)
-    )
+    if data.get("back") != "inbox":
+        return redirect("runs:detail", review.run_id)
+    # The next one, while it waits; so a morning's reviews are one form after the other, also without script.
+    follows = request.POST.get("next", "")
+    if follows in {str(pk) for pk in desk_order(request.actor, DeskFilter())}:
+        return redirect("reviews:detail", follows)
+    return redirect("reviews:index")
 
 
 def _refused(request: TenantRequest, review: Review, problem: str, status: int) -> HttpResponse:
@@ -166,7 +176,26 @@ def _refused(request: TenantRequest, review: Review, problem: str, status: int) 
         "values": values,
         "back": request.POST.get("back", ""),
     }
-    context = {**_pane(request, review, **said), "alone": True}
+    found = desk(request.actor, DeskFilter())
+    context = {**_pane(request, review, found, **said), "alone": True}
     if request.htmx:
         return render(request, "reviews/_refused.html", context, status=status)
-    return render(request, "reviews/index.html", {**_inbox(request), **context}, status=status)
+    return render(request, "reviews/index.html", {**_inbox(found), **context}, status=status)
+
+
+@require_POST
+@permission_required(Permission.REVIEW)
+def changes(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """What somebody's version changes, word by word. Nothing is kept: POST because a text has no room in an address."""
+    review = get_review(request, pk, Permission.REVIEW)
+    content = unpacked(review.content, _run_of(review))
+    original = text_of(content)
+    edited = request.POST.get("edited", "").replace("\r\n", "\n")
+    diff = word_diff(original if original is not None else as_json(content), edited)
+    said = {"diff": diff, "changed": changes_in(diff)}
+    if request.htmx:
+        return render(request, "reviews/_changes.html", said)
+    kept = {"comment": request.POST.get("comment", ""), "edited": edited, "show_changes": True, **said}
+    found = desk(request.actor, DeskFilter())
+    context = {**_inbox(found), **_pane(request, review, found, **kept), "alone": True}
+    return render(request, "reviews/index.html", context)

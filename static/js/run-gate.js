@@ -14,7 +14,9 @@ stepwell.enliven("[data-gate-form]", (form) => {
   });
 
   form.addEventListener("submit", async (event) => {
-    if (event.defaultPrevented || !document.querySelector("[data-run]")) return;
+    if (event.defaultPrevented || !document.querySelector("[data-run], [data-desk]")) return;
+    // Handing over and comparing are forms of their own addresses.
+    if (event.submitter?.hasAttribute("formaction")) return;
     event.preventDefault();
     const button = event.submitter;
     button?.setAttribute("aria-busy", "true");
@@ -25,6 +27,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
       if (answer.status === 204) {
         const told = answer.headers.get("HX-Trigger");
         if (told) stepwell.toast(JSON.parse(told).toast.text);
+        form.dispatchEvent(new CustomEvent("gate:decided", { bubbles: true }));
         return;
       }
       delete form.dataset.sent;

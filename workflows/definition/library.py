@@ -13,6 +13,8 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 # The settings that name an entry of the library, in every step type that has them.
 PERSONA: Final = "persona"
 PROMPT: Final = "library_prompt"
+# Of steps of type `email`: `{"name", "parameters"}` (elsewhere the name means a text).
+EMAIL_TEMPLATE: Final = "template"
 PARAMETER_TYPES: Final = ("string", "number", "boolean", "choice", "array", "object")
 
 
@@ -73,6 +75,17 @@ class PersonaText:
 
 
 @dataclass(frozen=True, slots=True)
+class EmailText:
+    """A mail template as it was when the definition was frozen; its texts see the parameters and `text`."""
+
+    name: str
+    subject: str
+    text: str
+    as_html: bool = True
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PromptUse:
     """What a step says of a library prompt: its name, a version or None for the latest, and what fills its parameters."""
 
@@ -88,10 +101,11 @@ class PromptUse:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Prompts and personas by name; names are compared without case."""
+    """Prompts, personas and mail templates by name; names are compared without case."""
 
     prompts: tuple[PromptText, ...] = ()
     personas: tuple[PersonaText, ...] = ()
+    emails: tuple[EmailText, ...] = ()
 
     @classmethod
     def from_json(cls, data: JSONObject) -> Library:
@@ -108,7 +122,17 @@ class Library:
         personas = (
             PersonaText(str(entry["name"]), str(entry["text"])) for entry in data.get("personas") or ()
         )
-        return cls(tuple(prompts), tuple(personas))
+        emails = (
+            EmailText(
+                name=str(entry["name"]),
+                subject=str(entry.get("subject") or ""),
+                text=str(entry["text"]),
+                as_html=bool(entry.get("as_html", True)),
+                parameters=tuple(Parameter.from_json(one) for one in entry.get("parameters") or ()),
+            )
+            for entry in data.get("emails") or ()
+        )
+        return cls(tuple(prompts), tuple(personas), tuple(emails))
 
     def to_json(self) -> JSONObject:
         """The section `library` of a document, sorted; empty where there is nothing."""
@@ -129,6 +153,17 @@ class Library:
                 {"name": one.name, "text": one.text}
                 for one in sorted(self.personas, key=lambda one: one.name.casefold())
             ]
+        if self.emails:
+            found["emails"] = [
+                {
+                    "name": one.name,
+                    "subject": one.subject,
+                    "text": one.text,
+                    "as_html": one.as_html,
+                    "parameters": [parameter.to_json() for parameter in one.parameters],
+                }
+                for one in sorted(self.emails, key=lambda one: one.name.casefold())
+            ]
         return found
 
     def prompt(self, use: PromptUse) -> PromptText | None:
@@ -142,6 +177,23 @@ class Library:
 
     def persona(self, name: str) -> PersonaText | None:
         return next((one for one in self.personas if one.name.casefold() == name.casefold()), None)
+
+    def email(self, name: str) -> EmailText | None:
+        return next((one for one in self.emails if one.name.casefold() == name.casefold()), None)
+
+
+def email_use(step: StepDef) -> PromptUse | None:
+    """The mail template that an `email` step names, and what fills its variables."""
+    said = step.config.get(EMAIL_TEMPLATE) if step.type == "email" else None
+    if not isinstance(said, dict) or not said.get("name"):
+        return None
+    return PromptUse(str(said["name"]), None, said.get("parameters") or {})
+
+
+def email_uses(definition: Definition) -> Iterator[tuple[StepDef, PromptUse]]:
+    for step in definition.steps:
+        if (use := email_use(step)) is not None:
+            yield step, use
 
 
 def prompt_use(step: StepDef) -> PromptUse | None:
@@ -164,7 +216,10 @@ def persona_use(step: StepDef) -> str:
 
 
 def uses_library(definition: Definition) -> bool:
-    return any(step.config.get(PERSONA) or step.config.get(PROMPT) for step in definition.steps)
+    return any(
+        step.config.get(PERSONA) or step.config.get(PROMPT) or email_use(step) is not None
+        for step in definition.steps
+    )
 
 
 def uses_of(

@@ -90,6 +90,7 @@ class ReviewRequest:
     `content` is the value under review (JSON object); `editable` says whether its text may be changed;
     `assignees` are `user:EMAIL` or `role:ROLE`, empty = everybody whose role may review;
     `buttons` are (decision, label, port); `fields` are form field declarations `{name, label, type, required}`.
+    At the times of `reminders` who may decide is reminded; at `escalate_at` those of `escalate_to` may decide as well.
     """
 
     title: str
@@ -106,6 +107,9 @@ class ReviewRequest:
     )
     due_at: datetime | None = None
     default_decision: str | None = None
+    reminders: tuple[datetime, ...] = ()
+    escalate_at: datetime | None = None
+    escalate_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

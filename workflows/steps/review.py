@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 
 from django import forms
 
@@ -37,6 +38,23 @@ from workflows.steps.values import PREVIOUS, as_output, clip, text_of, text_scop
 
 APPROVE, REJECT = "approve", "reject"
 APPROVED, REJECTED = "approved", "rejected"
+MOST_REMINDERS = 10
+
+
+def read_reminders(written: str) -> tuple[timedelta, ...]:
+    """Times around the due date: “1 day before, at due, 2 hours after”. Raises ValueError with a sentence."""
+    found = []
+    for part in filter(None, (part.strip().lower() for part in re.split(r"[,;\n]", written))):
+        if part in ("at due", "due", "when due"):
+            found.append(timedelta())
+            continue
+        length, _, side = part.rpartition(" ")
+        if side not in ("before", "after"):
+            raise ValueError(f"“{part}” does not say whether it is before or after the due date.")
+        found.append(parse_duration(length) * (-1 if side == "before" else 1))
+    if len(found) > MOST_REMINDERS:
+        raise ValueError(f"At most {MOST_REMINDERS} reminders.")
+    return tuple(found)
 
 
 @register
@@ -74,7 +92,8 @@ class ReviewStep(StepType):
         editable = BoolField(label="The text may be changed", section="Question", initial=True)
         assignees = AssigneesField(
             label="Who decides",
-            help_text="Email addresses or roles, one on a line. Left empty: everybody who may review.",
+            help_text="Email addresses or roles, one on a line, or a reference such as {{ input.owner_email }}. "
+            "Left empty: everybody who may review.",
             placeholder="role:reviewer",
             section="People",
             other_names=("approvers", "reviewers"),
@@ -95,6 +114,27 @@ class ReviewStep(StepType):
             label="Due in",
             help_text="2 days, 4 hours. Left empty: no date.",
             placeholder="2 days",
+            section="People",
+            more=True,
+        )
+        reminders = TextField(
+            label="Reminders",
+            help_text="When people are reminded, around the due date: 1 day before, 2 hours after.",
+            placeholder="1 day before, 2 hours after",
+            section="People",
+            more=True,
+        )
+        escalate_to = AssigneesField(
+            label="Escalate to",
+            help_text="People or roles who may decide as well when it is due, and are told so.",
+            placeholder="role:admin",
+            section="People",
+            more=True,
+        )
+        escalate_after = DurationField(
+            label="Escalate this long after it is due",
+            help_text="Left empty: at the due date.",
+            placeholder="4 hours",
             section="People",
             more=True,
         )
@@ -165,6 +205,23 @@ class ReviewStep(StepType):
                     fix="Say when it is due, for example: 2 days.",
                 )
             )
+        if setting["reminders"]:
+            try:
+                read_reminders(setting["reminders"])
+            except ValueError as error:
+                problems.append(
+                    Problem("bad_reminder", str(error), field="reminders", fix="Write it like 1 day before.")
+                )
+        for name in ("reminders", "escalate_to"):
+            if setting[name] and not setting["due"]:
+                problems.append(
+                    Problem(
+                        "required",
+                        "Reminders and escalation need a time when the review is due.",
+                        field=name,
+                        fix="Say when it is due, for example: 2 days.",
+                    )
+                )
         people = [entry for entry in setting["assignees"] if entry.startswith("user:")]
         if people and len(people) == len(setting["assignees"]) and (setting["quorum"] or 1) > len(people):
             problems.append(
@@ -196,18 +253,23 @@ class ReviewStep(StepType):
             (REJECT, setting["reject_label"] or "Reject", REJECTED),
             *((entry["decision"], entry["label"], entry["port"]) for entry in setting["buttons"]),
         )
+        due_at = context.now + self._due(context, setting["due"]) if setting["due"] else None
+        reminders, escalate_at = self._times(context, setting, due_at)
         return ReviewRequest(
             title=clip(title, 200),
             content=content,
             instructions=text_of(context, setting["instructions"], field="instructions"),
             editable=setting["editable"],
-            assignees=tuple(setting["assignees"]),
+            assignees=self._people(context, setting["assignees"], "assignees"),
             quorum=setting["quorum"] or 1,
             bar_starter=setting["bar_starter"],
             fields=tuple(setting["form_fields"]),
             buttons=buttons,
-            due_at=context.now + self._due(context, setting["due"]) if setting["due"] else None,
+            due_at=due_at,
             default_decision=setting["default_decision"] or None,
+            reminders=reminders,
+            escalate_at=escalate_at,
+            escalate_to=self._people(context, setting["escalate_to"], "escalate_to") if escalate_at else (),
         )
 
     def _content(self, context: StepContext, setting: JSONObject) -> JSONObject:
@@ -217,6 +279,53 @@ class ReviewStep(StepType):
             return as_output(context.scope.input)
         found = value_of(context, setting["content"], field="content", scope=text_scope(context))
         return as_output(found)
+
+    def _people(self, context: StepContext, written: list[str], field: str) -> tuple[str, ...]:
+        """Assignees with what is computed from data filled in. Nobody found is an error: it must not mean everybody."""
+        found: list[str] = []
+        for entry in written:
+            if "{{" not in entry:
+                found.append(entry)
+                continue
+            said = text_of(context, entry.removeprefix("user:").removeprefix("role:"), field=field)
+            names = [part.strip(" \t\"'[]") for part in re.split(r"[\n,;]", said)]
+            for name in filter(None, names):
+                bare = name.removeprefix("user:").removeprefix("role:")
+                if "@" in bare:
+                    found.append(f"user:{bare.lower()}")
+                elif bare.lower() in AssigneesField.ROLES:
+                    found.append(f"role:{bare.lower()}")
+                else:
+                    raise StepError(
+                        f"“{clip(name)}” is neither a person nor a role.",
+                        code="bad_assignee",
+                        field=field,
+                        fix="Have the reference give an email address or a role.",
+                    )
+        if written and not found:
+            raise StepError(
+                "The data names nobody who could decide.",
+                code="no_assignee",
+                field=field,
+                fix="Name a role beside the reference, for when it is empty.",
+            )
+        return tuple(dict.fromkeys(found))
+
+    def _times(
+        self, context: StepContext, setting: JSONObject, due_at: datetime | None
+    ) -> tuple[tuple[datetime, ...], datetime | None]:
+        """When people are reminded (only what is still to come), and when the gate is escalated."""
+        if due_at is None:
+            return (), None
+        try:
+            offsets = read_reminders(setting["reminders"]) if setting["reminders"] else ()
+        except ValueError as error:
+            raise StepError(str(error), code="bad_reminder", field="reminders") from None
+        times = tuple(sorted({due_at + offset for offset in offsets if due_at + offset > context.now}))
+        if not setting["escalate_to"]:
+            return times, None
+        later = self._due(context, setting["escalate_after"]) if setting["escalate_after"] else timedelta()
+        return times, due_at + later
 
     def _due(self, context: StepContext, written: str) -> timedelta:
         try:

@@ -15,7 +15,9 @@ from django.db import close_old_connections, connections
 from runs.services.credit import watch_credit
 from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
+from runs.services.reassign_review import remind_reviews
 from runs.services.recover_runs import prune_stale, recover_runs
+from runs.services.retention import prune_runs
 from runs.services.ring_runs import ring_due_runs
 from runs.services.roll_up import roll_up, roll_up_recent
 from runs.services.send_notifications import send_in_background
@@ -55,6 +57,7 @@ class Command(BaseCommand):
                 [
                     Duty("ring_due_runs", lambda: ring_due_runs(RINGS_AT_ONCE), every_s=every),
                     Duty("fire_events", fire_events, every_s=every),
+                    Duty("remind_reviews", remind_reviews, every_s=max(every, 5.0)),
                     Duty("tell_people", tell_people, every_s=every),
                     Duty("send_notifications", send_in_background, every_s=every),
                     Duty("write_digests", write_digests, every_s=60.0),
@@ -62,6 +65,7 @@ class Command(BaseCommand):
                     Duty("recover_runs", recover_runs, every_s=60.0),
                     Duty("roll_up_recent", roll_up_recent, every_s=60.0),
                     Duty("roll_up", roll_up, every_s=1_800.0),
+                    Duty("prune_runs", prune_runs, every_s=600.0),
                     Duty("prune_stale", prune_stale, every_s=3_600.0),
                 ],
                 stop,
