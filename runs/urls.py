@@ -10,6 +10,7 @@ from runs.views import (
     estimates,
     files,
     history,
+    history_acts,
     library,
     notifications,
     outbox,
@@ -26,6 +27,10 @@ from runs.views import (
 run_pages: list[URLPattern | URLResolver] = [
     path("", history.index, name="index"),
     path("export/", history.export, name="export"),
+    path("news/", history_acts.news, name="news"),
+    path("bulk/", history_acts.bulk, name="bulk"),
+    path("views/", history_acts.views, name="views"),
+    path("retention/", history_acts.retention, name="retention"),
     path("find/", palette.find, name="find"),
     path("dashboard/", dashboard.dashboard, name="dashboard"),
     path("estimate/<uuid:pk>/", estimates.estimate, name="estimate"),
