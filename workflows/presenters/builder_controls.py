@@ -137,7 +137,7 @@ def sections_of(
         if library is not None and name == "connection" and field.kind == "text":
             said = str(control.value or "")
             control = replace(control, kind="choice", value=said, choices=library.connections(said))
-        elif library is not None and field.kind in ("persona", "library_prompt"):
+        elif library is not None and field.kind in ("persona", "library_prompt", "email_template"):
             control = _of_library(control, library)
         control = replace(
             control,
@@ -192,6 +192,10 @@ def _of_library(control: Control, library: LibraryChoices) -> Control:
         chosen = str(control.value or "")
         value = library.persona_value(chosen)
         return replace(control, kind="choice", value=value, choices=library.personas(chosen))
+    if control.kind == "email_template":
+        return replace(
+            control, kind="library_prompt", value=library.email(control.value or {}), takes_data=True
+        )
     return replace(control, value=library.prompt(control.value or {}), takes_data=True)
 
 
