@@ -20,6 +20,7 @@ from runs.api import (
     analytics,
     budgets,
     controls,
+    dead_letters,
     deliveries,
     domain_events,
     estimates,
@@ -112,6 +113,7 @@ api.add_router("/personas", library.persona_router)
 api.add_router("/budgets", budgets.router)
 api.add_router("/analytics", analytics.router)
 api.add_router("/events", domain_events.router)
+api.add_router("/dead-letters", dead_letters.router)
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

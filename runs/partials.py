@@ -16,28 +16,62 @@ from django.template.loader import render_to_string
 
 from runs.models import Run
 from runs.snapshots import RunSnapshot, run_snapshot
+from runs.snapshots.cases import Case
 
 _KEPT_RUNS = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Editor:
+    """A value that is changed before a fix is pressed: the form's field `name`, `is_text` or JSON."""
+
+    label: str
+    name: str
+    value: str
+    is_text: bool = True
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One way out of a failure: what it does (`title`), its price and effect (`text`), and the press that does it.
+
+    `post` is the address that the button posts `fields` to; without it `link` is opened. `ask` is the question that is
+    put before what costs. `editor` unfolds a value to be changed first.
+    """
+
+    key: str
+    icon: str
+    title: str
+    text: str
+    label: str
+    post: str = ""
+    link: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
+    primary: bool = False
+    ask: str = ""
+    ask_text: str = ""
+    editor: Editor | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Viewer:
-    """What the page shows because of who looks. `refusals`: review id → why this person may not decide it."""
+    """What the page shows because of who looks. `refusals`: review id → why this person may not decide it. `fixes` are
+    in the order of their effort; `case` is what else the failure's cause has stopped, None when nothing else."""
 
     may_control: bool = False
     may_run: bool = False
     may_edit: bool = False
     refusals: Mapping[uuid.UUID, str] = field(default_factory=dict)
-    models: tuple[str, ...] = ()
-    workflow_url: str = ""
-    model_step: bool = False
-    retry_first: bool = True
+    fixes: tuple[Fix, ...] = ()
+    case: Case | None = None
+    case_model: tuple[str, str] = ("", "")
 
 
 def part_ids(run: RunSnapshot) -> list[str]:
     """Ids of the fragments that all viewers share, in page order."""
     steps = [part for row in run.rows for part in (f"gap-{row.key}", f"row-{row.key}")]
-    return ["run-bar", "run-note", "run-start", "run-folded", *steps, "run-output"]
+    return ["run-bar", "run-note", "run-start", "run-folded", *steps, "run-output", "run-receipt"]
 
 
 def render_part(run: RunSnapshot, part: str) -> str:
@@ -51,6 +85,7 @@ def render_part(run: RunSnapshot, part: str) -> str:
         "run-start": "runs/_start.html",
         "run-folded": "runs/_foldrow.html",
         "run-output": "runs/_output.html",
+        "run-receipt": "runs/_receipt.html",
     }
     return render_to_string(templates[part], {"run": run}).strip()
 
@@ -67,7 +102,7 @@ def viewer_parts(run: RunSnapshot, viewer: Viewer) -> dict[str, str]:
         "run-more": render_to_string("runs/_more.html", context).strip(),
         "run-gate": render_to_string("runs/_gates.html", context).strip(),
     }
-    if run.failed_key:
+    if run.failed_key or run.failure:
         inside = render_to_string("runs/_fixes.html", context).strip()
         parts["run-fixes"] = f'<div id="run-fixes" class="runfixes">{inside}</div>'
     return parts
@@ -86,15 +121,16 @@ def changed_parts(before: RunSnapshot, after: RunSnapshot) -> list[str]:
         "cost",
         "cost_known",
         "demo",
+        "waits",
     )
     times = ("started", "took_ms", "since")
     if any(getattr(before, name) != getattr(after, name) for name in (*bar, *times)):
         found.append("run-bar")
-    if before.note != after.note:
+    if before.note != after.note or before.failure != after.failure:
         found.append("run-note")
     if before.start_rail != after.start_rail or before.subject != after.subject:
         found.append("run-start")
-    if before.folded != after.folded:
+    if before.folded != after.folded or before.fold_rail != after.fold_rail:
         found.append("run-folded")
     for old, new in zip(before.rows, after.rows, strict=True):
         if (old.gap, old.branch, old.branch_column, old.fold) != (
@@ -108,6 +144,8 @@ def changed_parts(before: RunSnapshot, after: RunSnapshot) -> list[str]:
             found.append(f"row-{new.key}")
     if before.output != after.output:
         found.append("run-output")
+    if before.receipt != after.receipt:
+        found.append("run-receipt")
     return found
 
 

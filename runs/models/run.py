@@ -62,6 +62,18 @@ class Run(models.Model):
     model_override = models.CharField(max_length=120, blank=True)
     output = models.JSONField(null=True, blank=True)
     error = models.JSONField(null=True, blank=True)
+    case = models.CharField(
+        max_length=16,
+        default="",
+        blank=True,
+        help_text="Fingerprint of its last failure's cause; a case is the runs that share one.",
+    )
+    dead_since = models.DateTimeField(
+        null=True, blank=True, help_text="In the dead letters since; NULL: not there."
+    )
+    discarded = models.JSONField(
+        null=True, blank=True, help_text="{reason, by, at}: who took it out of the dead letters, and why."
+    )
     waiting_for = models.JSONField(default=list, blank=True)
     current_step = models.CharField(max_length=64, blank=True)
     steps_total = models.PositiveIntegerField(default=0)
@@ -129,6 +141,12 @@ class Run(models.Model):
                 condition=models.Q(completed_at__isnull=False),
             ),
             models.Index(fields=["wake_at"], name="run_due", condition=models.Q(wake_at__isnull=False)),
+            # The dead letters are grouped and counted from this index alone.
+            models.Index(
+                fields=["tenant", "case", "dead_since"],
+                name="run_dead",
+                condition=models.Q(dead_since__isnull=False),
+            ),
             # Every claim counts its tenant's live leases; without it that is a walk over the whole history.
             models.Index(fields=["tenant"], name="run_leased", condition=models.Q(lease_until__isnull=False)),
         ]
@@ -149,6 +167,10 @@ class Run(models.Model):
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+
+# Whose failure waits for somebody: what an author tries out is looked at by its author. Runs below a run wait with it.
+DEAD_LETTER_KINDS = (Run.Kind.LIVE, Run.Kind.REPLAY)
 
 
 class RunCounter(models.Model):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, assert_never
 from uuid import UUID
 
+from runs.engine.cases import case_of
 from runs.engine.commands import (
     CancelStep,
     CloseContainer,
@@ -28,7 +29,7 @@ from runs.engine.scopes import Place
 from runs.engine.sentences import waiting_for
 from runs.engine.state import StepState
 from runs.engine.statuses import AttemptStatus, EventType, MailKind, RunStatus, StepStatus, Wait
-from runs.models import Mail, StepRun
+from runs.models import DEAD_LETTER_KINDS, Attempt, Mail, StepRun
 from runs.services import debug
 from runs.services.apply_children import ChildrenApplier
 from runs.services.apply_edits import EditsApplier
@@ -725,6 +726,7 @@ class Applier:
         if self.loaded.over_budget is not None:
             self.t.writes.append(self.gates.withdraw_budget)
         run |= {"status": command.status, "completed_at": self.now, "waiting_for": [], "wake_at": None}
+        run |= {"dead_since": None, "discarded": None}
         match command.status:
             case RunStatus.COMPLETED:
                 if command.ended_by is not None:
@@ -746,6 +748,9 @@ class Applier:
                 self.event(EventType.RUN_CANCELLED, None, {"by": self.run.intent_by})
             case _:
                 run["error"] = self._why_failed(command)
+                run["case"] = self._case(command, run["error"])
+                if self.run.kind in DEAD_LETTER_KINDS and self.run.parent_id is None:
+                    run["dead_since"] = self.now
                 self.t.writes.append(self.gates.hold)
                 self.event(EventType.RUN_FAILED, None, run["error"])
                 self.children.answer_failure(run["error"])
@@ -771,6 +776,21 @@ class Applier:
             )
         place = command.failed[0]
         return {**self.error_of(place), "step": self.label_of(place), "step_key": place.key}
+
+    def _case(self, command: FinishRun, error: JSONObject) -> str:
+        """The fingerprint of the failure; asks once which vendor the failed step called last."""
+        kind, provider = "", ""
+        if "step_key" in error and (step := self.state.get(*command.failed[0])) is not None:
+            kind, written = self.graph.step(step.key).type, dict(self.t.attempt_updates)
+            rows = Attempt.objects.filter(step_run_id=step.row).order_by("started_at", "id")
+            known = [
+                written.get(pk, {}).get("provider") or said for pk, said in rows.values_list("pk", "provider")
+            ]
+            known += [
+                row.get("provider") for row in self.t.attempt_inserts if row.get("step_run_id") == step.row
+            ]
+            provider = next((str(said) for said in reversed(known) if said), "")
+        return case_of(error, workflow=str(self.run.workflow_id), step_type=kind, provider=provider)
 
     def error_of(self, place: Place) -> JSONObject:
         """Why the current round of a step failed, as this transition writes it or the database knows it."""

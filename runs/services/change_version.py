@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from runs import progress
 from runs import queue as doorbell
@@ -15,10 +15,15 @@ from runs.engine.scopes import Place
 from runs.engine.statuses import Intent, MailKind, RunStatus, StepStatus
 from runs.models import Item, Mail, Run, StepRun
 from runs.services.prepared import prepared, prepared_all
+from workflows.definition.graph import ErrorChoice, ErrorPolicy
+from workflows.definition.operations import set_enabled, update_step
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, Problem
+from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.models import WorkflowVersion
-from workflows.services.choose_version import version_for_run
+from workflows.services.choose_version import frozen_version, version_for_run
+from workflows.services.definitions import load_definition
+from workflows.steps.catalog import CATALOG
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -72,6 +77,43 @@ def continue_on_version(*, run: Run, actor: Actor, version: int) -> Run:
     if wanted.pk == run.version_id:
         message = f"{run} runs on version {version} already."
         raise Invalid(message, problems=(Problem("bad_value", message, field="version"),))
+    return _go_on(run, actor, wanted, f"version {version}", "changed the version of", {"version": version})
+
+
+def continue_without_step(*, run: Run, actor: Actor, step: str, value: JSONValue = None) -> Run:
+    """Go on after a failed step as if it were off: what came in passes through it; with `value` that stands for it.
+
+    For this run alone, by an unnumbered version; the workflow and its draft stay as they are. With a value the step is
+    tried once more, and gives the value where it fails again. Raises Conflict for a run that did not fail, Invalid for
+    a step that did not, or that cannot be off.
+    """
+    actor.require(Permission.CONTROL_RUNS)
+    if run.status != RunStatus.FAILED:
+        raise Conflict(f"{run} is {run.status}; a step is left out of a run that failed.")
+    definition = load_definition(run.version)
+    if definition.by_key.get(step) is None or not _failed_rows(run).filter(step_key=step).exists():
+        message = f"“{step}” is not the step that failed in {run}."
+        raise Invalid(message, problems=(Problem("unknown_step", message, field="step"),))
+    label = definition.step(step).label
+    if value is None:
+        changed = set_enabled(definition, step, False, CATALOG).definition
+    else:
+        policy = ErrorPolicy(ErrorChoice.CONTINUE, value)
+        changed = update_step(definition, step, CATALOG, on_error=policy).definition
+    wanted = frozen_version(workflow=run.workflow, actor=actor, definition=changed)
+    note = {"without": label} if value is None else {"default_for": label}
+    return _go_on(run, actor, wanted, f"“{label}” left out", "left a step out of", {"version": None, **note})
+
+
+def _failed_rows(run: Run) -> QuerySet[StepRun]:
+    return StepRun.objects.filter(
+        run=run, tenant_id=run.tenant_id, scope="", status=StepStatus.FAILED, port=None
+    )
+
+
+def _go_on(
+    run: Run, actor: Actor, wanted: WorkflowVersion, with_what: str, action: str, after: JSONObject
+) -> Run:
     old = prepared(run.version_id, run.version.content_hash).graph
     ready = prepared(wanted.pk, wanted.content_hash)
     failed = run.status == RunStatus.FAILED
@@ -86,14 +128,15 @@ def continue_on_version(*, run: Run, actor: Actor, version: int) -> Run:
             "wake_at": now,
         }
         revived = {"status": RunStatus.PENDING, "intent": Intent.NONE, "completed_at": None, "error": None}
+        revived["dead_since"] = None
         if not failed:
             free = free.filter(intent=Intent.PAUSE)
         if not free.update(**common, **(revived if failed else {})):
             raise Conflict(f"{run} is being worked on. Try again when it rests.")
         # Read behind the UPDATE: from here on no driver changes the rows.
         if (reason := _why_not(old, ready.graph, _done_keys(run))) is not None:
-            raise Conflict(f"{run} cannot go on with version {version}: {reason}", code="version_differs")
-        payload = {"from_step": None, "model": None, "version": version}
+            raise Conflict(f"{run} cannot go on with {with_what}: {reason}", code="version_differs")
+        payload = {"from_step": None, "model": None, "version": wanted.number}
         Mail.objects.create(
             run=run,
             tenant_id=run.tenant_id,
@@ -104,10 +147,10 @@ def continue_on_version(*, run: Run, actor: Actor, version: int) -> Run:
         )
         audit.record(
             actor,
-            "changed the version of",
+            action,
             run,
             before={"version": run.version.number},
-            after={"version": version},
+            after=after,
         )
         doorbell.ring(run.pk)
     run.refresh_from_db()

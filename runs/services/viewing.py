@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.urls import reverse
-
 from runs.engine.statuses import RunStatus
 from runs.models import Review, Run
 from runs.partials import Viewer
 from runs.services.absences import stands_in_for
 from runs.services.eligibility import why_not_eligible
+from runs.services.fixes import fixes_of
 from runs.snapshots import Gate, RunSnapshot
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -19,18 +18,18 @@ _NOBODYS: Final = Run()
 
 
 def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
-    """What this actor may do with the run now. One query, where a gate names its people."""
-    failed = run.row(run.failed_key) if run.failed_key else None
+    """What this actor may do with the run now. One query, where a gate names its people; a dozen where it failed: what
+    its ways out rest on."""
+    fixes, case, case_model = fixes_of(run, actor)
     away = stands_in_for(actor) if any(gate.assignees for gate in run.gates) else frozenset()
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
         may_run=actor.may(Permission.RUN),
         may_edit=actor.may(Permission.EDIT_WORKFLOWS),
         refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor, away))},
-        models=known_models() if failed is not None and failed.tile == "ai" else (),
-        workflow_url=reverse("workflows:builder", args=[run.workflow_id]) if not run.workflow_gone else "",
-        model_step=failed is not None and failed.tile == "ai",
-        retry_first=failed is not None and failed.failure is not None and failed.failure.retryable,
+        fixes=fixes,
+        case=case,
+        case_model=case_model,
     )
 
 

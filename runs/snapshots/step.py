@@ -236,6 +236,22 @@ def _previous(run: Run, definition: Definition, step: StepDef, row: StepRun | No
             yield shown_value(definition.step(key).label, outputs[key])
 
 
+def arriving(run: Run, key: str) -> JSONValue:
+    """What the step of the top level got in its newest round: what a person gave, else the output of the one step
+    before it, else the run's input. None where several steps lead to it."""
+    definition = definitions_of({run.version_id})[run.version_id]
+    step = definition.by_key.get(key)
+    rows = StepRun.objects.filter(run=run, tenant_id=run.tenant_id, scope="", step_key=key)
+    row = rows.defer("output", "variables").order_by("-round").first()
+    if step is None or (row is not None and row.given is not None):
+        return row.given.get("value") if row is not None and row.given is not None else None
+    sources = _sources(definition, step, row)
+    if not definition.incoming(key):
+        return run.input
+    outputs = _outputs(run, set(sources))
+    return outputs.get(sources[0]) if len(sources) == 1 else None
+
+
 def _values(run: Run, definition: Definition, step: StepDef, row: StepRun | None) -> Iterator[Value]:
     """Each reference in the step's settings beside what it gives in this run."""
     paths: dict[str, Path] = {}

@@ -6,8 +6,9 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
@@ -15,9 +16,12 @@ from django.views.decorators.http import require_GET, require_POST
 from runs.engine.scopes import Place
 from runs.engine.statuses import Intent
 from runs.forms import ItemsForm, RetryItemsForm
+from runs.forms_failures import GivenForm
 from runs.models import Run
 from runs.selectors import strips_of
+from runs.services.change_version import continue_on_version, continue_without_step
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
+from runs.services.retry_items import NO_VALUE
 from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
@@ -112,6 +116,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             if panel is not None and (panel.uses_model or panel.calls)
             else []
         ),
+        *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
         {"key": "attempts", "label": "Attempts"},
         {"key": "events", "label": "Events"},
     ]
@@ -233,12 +238,63 @@ def cancel(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 def retry(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     model = request.POST.get("model", "").strip()[:120] or None
     from_step = request.POST.get("from_step", "").strip()[:64] or None
+    given = None
+    if "input" in request.POST:
+        form = GivenForm({"kind": request.POST.get("kind", ""), "value": request.POST["input"]})
+        if not form.is_valid():
+            return _no_value(request, pk, form)
+        given = form.given()
+        given = given if isinstance(given, dict) else {"content": given or ""}
     return control(
         request,
         pk,
-        lambda run: retry_run(run=run, actor=request.actor, from_step=from_step, model=model),
+        lambda run: retry_run(
+            run=run, actor=request.actor, from_step=from_step, model=model, input_data=given
+        ),
         f"Trying again with {model}" if model else "Trying again",
     )
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def continue_on(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """A failed run goes on with another published version of its workflow."""
+    said = request.POST.get("version", "")
+    if not said.isdecimal() or len(said) > 9:
+        return HttpResponse("Name a version.", status=422, content_type="text/plain; charset=utf-8")
+    version = int(said)
+    return control(
+        request,
+        pk,
+        lambda run: continue_on_version(run=run, actor=request.actor, version=version),
+        f"The run goes on with version {version}",
+    )
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def without(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """A failed run goes on without the step that failed, or with a value in place of its answer."""
+    step = request.POST.get("step", "")[:64]
+    form = GivenForm({"kind": "text", "value": request.POST.get("value", "")})
+    if not form.is_valid():
+        return _no_value(request, pk, form)
+    value = form.given()
+    return control(
+        request,
+        pk,
+        lambda run: continue_without_step(run=run, actor=request.actor, step=step, value=value),
+        "The run goes on without the step",
+    )
+
+
+def _no_value(request: TenantRequest, pk: uuid.UUID, form: GivenForm) -> HttpResponse:
+    """What was written cannot be read: said at once, and nothing is begun."""
+    message = str(next(iter(form.errors.values()))[0])
+    if request.htmx:
+        return HttpResponse(message, status=422, content_type="text/plain; charset=utf-8")
+    messages.error(request, message)
+    return redirect("runs:detail", get_run(request, pk).pk)
 
 
 @require_POST
@@ -250,10 +306,16 @@ def retry_items(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         message = next(iter(form.errors.values()))[0]
         return HttpResponse(message, status=422, content_type="text/plain; charset=utf-8")
     wanted = form.cleaned_data
+    changed = GivenForm(request.POST)
+    if "value" in request.POST and not changed.is_valid():
+        return _no_value(request, pk, changed)
+    value = changed.given() if "value" in request.POST else NO_VALUE
     return control(
         request,
         pk,
-        lambda run: retry_items_of(run=run, actor=request.actor, items=wanted["items"], step=wanted["step"]),
+        lambda run: retry_items_of(
+            run=run, actor=request.actor, items=wanted["items"], step=wanted["step"], value=value
+        ),
         "Trying the items again",
     )
 

@@ -19,6 +19,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from django.utils import timezone
+
 from runs.models import Run
 from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
@@ -31,6 +33,7 @@ from workflows.services.change_persona import save_persona
 from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
+from workflows.services.email_templates import save_email_template
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
@@ -104,6 +107,11 @@ def a_version(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe", latest_version=1, status="active")
     runs.version(made, runs.graph(runs.step("one")))
     return {"pk": made.pk, "number": 1}
+
+
+def an_email(world: World) -> dict[str, Any]:
+    made = save_email_template(actor=world.alice, name="canary", subject="Canary of Marlowe", text="Canary")
+    return {"pk": made.pk}
 
 
 def a_member(world: World) -> dict[str, Any]:
@@ -193,6 +201,20 @@ def a_failed_run(world: World) -> dict[str, Any]:
 
 def a_step_of_a_run(world: World) -> dict[str, Any]:
     return {**a_run_that_is_over(world), "key": "one"}
+
+
+def a_dead_letter(world: World) -> dict[str, Any]:
+    """A run that failed and waits in the dead letters, by the fingerprint of its cause."""
+    run = runs.run_of(
+        world.alice,
+        runs.graph(runs.step("one")),
+        name="Canary of Marlowe",
+        status="failed",
+        case="0123456789abcdef",
+        dead_since=timezone.now(),
+        error={"code": "odd", "message": "It broke."},
+    )
+    return {"case": run.case}
 
 
 def an_item(world: World) -> dict[str, Any]:
@@ -342,6 +364,10 @@ ROUTES: dict[str, Route] = {
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:prompts": page(GET=VIEW),
+    "workflows:emails": page(GET=VIEW),
+    "workflows:email_new": page(GET=EDIT, POST=EDIT, sample={"name": "x", "subject": "S", "text": "T"}),
+    "workflows:email": thing(an_email, GET=VIEW, POST=EDIT, sample={"subject": "S", "text": "T"}),
+    "workflows:email_remove": thing(an_email, POST=EDIT),
     "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
     "workflows:prompt": thing(
         a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
@@ -433,16 +459,25 @@ ROUTES: dict[str, Route] = {
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
     "runs:export": page(GET=VIEW),
+    "runs:news": page(GET=VIEW),
+    "runs:bulk": page(POST=CONTROL, sample={"act": "retry", "all": "1"}),
+    "runs:views": signed_in("POST", sample={"act": "save", "name": "Mine"}),  # one's own
+    "runs:retention": page(GET=VIEW, POST=PEOPLE, sample={"runs_days": "400"}),
     "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
     "runs:start": thing(a_workflow, GET=RUN, POST=RUN),
+    "runs:step_data": thing(a_draft, GET=VIEW),
+    "runs:step_preview": thing(a_draft, GET=VIEW),
+    "runs:step_test": thing(a_draft, GET=VIEW, POST=RUN, sample={"source": "input", "input": "{}"}),
+    "runs:step_pin": thing(a_draft, POST=EDIT, sample={"value": "{}"}),
     "runs:detail": thing(a_run, GET=VIEW),
     "runs:step": thing(a_step_of_a_run, GET=VIEW),
     "runs:again": thing(a_run_that_is_over, POST=RUN),
     "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
     "runs:adopt": thing(a_replay, POST=EDIT),
     "runs:compare": page(GET=VIEW),
+    "runs:items_act": thing(an_item, {"retry": "each"}, POST=CONTROL),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -459,6 +494,12 @@ ROUTES: dict[str, Route] = {
     "runs:resume": thing(a_failed_run, POST=CONTROL),
     "runs:cancel": thing(a_run, POST=CONTROL),
     "runs:retry": thing(a_failed_run, POST=CONTROL),
+    "runs:continue": thing(a_failed_run, {"version": "2"}, POST=CONTROL),
+    "runs:without": thing(a_failed_run, {"step": "one"}, POST=CONTROL),
+    "runs:dead_letters": page(GET=VIEW),
+    "runs:dead_letter": thing(a_dead_letter, GET=VIEW),
+    "runs:dead_letters_retry": thing(a_dead_letter, POST=CONTROL),
+    "runs:dead_letters_discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "outbox:index": page(GET=VIEW),
     "notifications:index": page(GET=VIEW),
     "notifications:latest": page(GET=VIEW),
@@ -474,6 +515,7 @@ ROUTES: dict[str, Route] = {
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),
+    "ws:/ws/runs/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),
@@ -508,6 +550,10 @@ ROUTES: dict[str, Route] = {
     "/api/analytics/runs": page(GET=VIEW),
     "/api/budgets": page({"limit": 10}, GET=VIEW, PUT=KEYS),
     "/api/workflows/<id>/execute": thing(a_workflow_to_publish, POST=RUN),
+    "/api/dead-letters": page(GET=VIEW),
+    "/api/dead-letters/<case>": thing(a_dead_letter, GET=VIEW),
+    "/api/dead-letters/<case>/retry": thing(a_dead_letter, POST=CONTROL),
+    "/api/dead-letters/<case>/discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
     "/api/workflow-executions": page(GET=VIEW),
     "/api/workflow-executions/<id>": thing(a_run_of_the_api, GET=VIEW),
     "/api/workflow-executions/<id>/steps": thing(a_run_of_the_api, GET=VIEW),

@@ -308,7 +308,7 @@ def test_the_page_asks_the_database_as_often_for_many_steps_as_for_few(world, dj
     client = client_of(world.bob)
     counts = []
     for run in (few, many):
-        with django_assert_num_queries(8) as seen:
+        with django_assert_num_queries(10) as seen:
             assert client.get(reverse("runs:detail", args=[run.pk])).status_code == 200
         counts.append(len(seen))
     assert counts[0] == counts[1]
@@ -327,5 +327,5 @@ def test_waiting_is_said_in_words(world):
         attempt=2,
     )
     snapshot = run_snapshot(run)
-    assert snapshot.note[1] == "Polish tries again at 12:00."
+    assert snapshot.waits == "Polish tries again at 12:00."
     assert snapshot.row("polish").summary.startswith("Tries again at ")

@@ -133,7 +133,7 @@ def sections_of(
     grouped: dict[str, tuple[list[Control], list[Control]]] = {}
     for name, field in fields.items():
         control = _control(step, name, field, values[name], tuple(by_field.get(name, ())))
-        if library is not None and field.kind in ("persona", "library_prompt"):
+        if library is not None and field.kind in ("persona", "library_prompt", "email_template"):
             control = _of_library(control, library)
         control = replace(
             control,
@@ -188,6 +188,10 @@ def _of_library(control: Control, library: LibraryChoices) -> Control:
         chosen = str(control.value or "")
         value = library.persona_value(chosen)
         return replace(control, kind="choice", value=value, choices=library.personas(chosen))
+    if control.kind == "email_template":
+        return replace(
+            control, kind="library_prompt", value=library.email(control.value or {}), takes_data=True
+        )
     return replace(control, value=library.prompt(control.value or {}), takes_data=True)
 
 

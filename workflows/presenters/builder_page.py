@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from workflows.definition.availability import Verdict, availability_of
 from workflows.definition.diff import ChangeKind, Part, changes
-from workflows.definition.graph import Definition, EdgeDef, StepDef, VariableDef
+from workflows.definition.graph import Definition, EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
 from workflows.definition.ordering import body_order, cycle, list_order
 from workflows.definition.repairs import Repair, repairs_of
@@ -30,6 +29,7 @@ from workflows.presenters.builder_controls import (
     variable_rows,
     wrong_section,
 )
+from workflows.presenters.builder_data import Groups, data_groups
 from workflows.presenters.builder_library import LibraryChoices
 from workflows.presenters.builder_nests import EMPTY_BODY, nest_words
 from workflows.presenters.builder_rails import MARK, NESTED_MARK, Rail, end_rail, gap_rail, step_rail
@@ -259,15 +259,6 @@ class StartRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """Data that can be used in the open step: what is inserted, and what it is."""
-
-    path: str
-    note: str = ""
-    sure: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class Check:
     """A problem in the panel. `meant` is what an easy fix writes in place of `wrong`; `repairs` are other buttons."""
 
@@ -283,7 +274,7 @@ class Panel:
     """The right panel: of the open step, or of the whole workflow."""
 
     row: StepRow | None
-    references: tuple[tuple[str, tuple[Reference, ...]], ...]
+    references: Groups
     checks: tuple[Check, ...]
     others: tuple[Check, ...]
 
@@ -779,7 +770,7 @@ class BuilderPage:
         others = self._checks(problem for problem in self.problems if not row or problem.step_key != row.key)
         if row is None:
             return Panel(None, (), others, ())
-        return Panel(row, self._references(row.step), mine, others)
+        return Panel(row, data_groups(self.definition, row.step), mine, others)
 
     def _checks(self, problems: Iterable[Problem]) -> tuple[Check, ...]:
         """Problems with their easy fixes: the right spelling of a wrong word, or an operation on the graph."""
@@ -793,36 +784,6 @@ class BuilderPage:
             else:
                 found.append(Check(problem, key, repairs=repairs))
         return tuple(found)
-
-    def _references(self, step: StepDef) -> tuple[tuple[str, tuple[Reference, ...]], ...]:
-        """What can be used in this step, nearest first."""
-        groups: list[tuple[str, tuple[Reference, ...]]] = []
-        earlier: list[Reference] = []
-        if cycle(self.definition) is None:
-            for other, verdict in availability_of(self.definition, CATALOG).before(step.key):
-                if other.type == START or verdict not in (Verdict.SURE, Verdict.MAYBE, Verdict.OFF):
-                    continue
-                kind = registry.find(other.type)
-                for name, type_name in kind.output_fields(other.config) if kind else ():
-                    note = "" if verdict is Verdict.SURE else "off" if verdict is Verdict.OFF else "maybe"
-                    earlier.append(
-                        Reference(f"steps.{other.label}.{name}", note or _type(type_name), not note)
-                    )
-        entering = self.definition.incoming(step.key)
-        if entering:
-            names = " or ".join(dict.fromkeys(self.definition.step(edge.source).label for edge in entering))
-            earlier.insert(0, Reference("previous", f"from {names}"))
-        groups.append(("From earlier steps", tuple(earlier)))
-        if step.parent is not None and (around := self.definition.by_key.get(step.parent)) is not None:
-            groups.append((f"From {around.label}", _item_references(around, first=not entering)))
-        inputs = self.definition.input_variables()
-        groups.append(("From the run form", tuple(_variable_reference("input", one) for one in inputs)))
-        named = tuple(Reference(f"inputs.{edge.target_input}") for edge in entering if edge.target_input)
-        groups.append(("Named on its paths", named))
-        context = self.definition.context_variables()
-        groups.append(("Variables", tuple(_variable_reference("vars", one) for one in context)))
-        groups.append(("About the run", (Reference("run.id", "text"), Reference("trigger.type", "text"))))
-        return tuple((title, references) for title, references in groups if references)
 
     # --- the top bar ---
 
@@ -876,26 +837,8 @@ def _all(section: Section) -> tuple[Control, ...]:
     return (*section.controls, *section.more)
 
 
-def _variable_reference(root: str, variable: VariableDef) -> Reference:
-    return Reference(f"{root}.{variable.name}", variable.description or _type(variable.type.value))
-
-
-def _type(name: str) -> str:
-    words = {"string": "text", "array": "list", "boolean": "yes or no", "any": ""}
-    return words.get(name, name)
-
-
 def _inside(count: int) -> str:
     return f"{count} step{'' if count == 1 else 's'} inside" if count else "Nothing inside yet"
-
-
-def _item_references(around: StepDef, *, first: bool) -> tuple[Reference, ...]:
-    """What a container gives to the steps inside it."""
-    found = [Reference("item", "the item of this time"), Reference("index", "its number, from 0")]
-    if first:
-        passes = around.type == "loop" and around.config.get("mode", "for_each") != "for_each"
-        found.insert(0, Reference("previous", "the result of the time before" if passes else "the item"))
-    return tuple(found)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -128,7 +128,7 @@ class LLMStep(StepType):
     async def execute_async(self, context: StepContext) -> Outcome:
         """The answer as `content`; with a schema its fields beside it. Raises StepError."""
         config = context.config
-        scope = self._scope(context)
+        scope = self.prompt_scope(context)
         own = text_of(context, config.get("prompt", ""), field="prompt", scope=scope)
         prompt = prompt_of(context, own, scope=scope)
         if not prompt.strip():
@@ -160,7 +160,7 @@ class LLMStep(StepType):
         check_output(output)
         return Completed(output, variables=self._variables(context, output), answers=answers, notes=notes)
 
-    def _scope(self, context: StepContext) -> Scope:
+    def prompt_scope(self, context: StepContext) -> Scope:
         """The step's scope with the mapped inputs beside those of named paths."""
         scope = text_scope(context)
         mapped = {

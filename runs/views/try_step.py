@@ -1,0 +1,305 @@
+"""The builder's parts that need runs: the data of a step with real values, its texts as sent, testing and pinning it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from runs.models import Run, StepRun
+from runs.services.try_step import try_step
+from runs.snapshots.data import data_list, resolved_texts, step_data
+from runs.snapshots.run import as_json, unpacked
+from runs.snapshots.step import step_panel
+from runs.snapshots.words import subject
+from workflows.definition.graph import Definition, StepDef
+from workflows.definition.operations import Edit, OperationRefused, update_step
+from workflows.lib.errors import Invalid, NotFound, StepwellError
+from workflows.lib.jsontypes import JSONObject
+from workflows.models import Workflow
+from workflows.services.drafts import apply_operation, compile_draft
+from workflows.services.library import with_library
+from workflows.steps.catalog import CATALOG
+from workflows.tenancy.access import NOT_FOUND, TenantRequest, permission_required, tenant_required
+from workflows.tenancy.roles import Permission
+from workflows.views.answers import may_edit, the_workflow
+
+_RUNS_OFFERED = 8
+
+
+@require_GET
+@tenant_required
+def data(request: TenantRequest, pk: uuid.UUID, key: str) -> JsonResponse:
+    """JSON for the editor: `groups` of `{path, note, value, sure}` that can be used in the step, `labels` of all steps,
+    with the values of `?run=` or the newest run that is over."""
+    workflow = the_workflow(request, pk)
+    definition, step = _step(workflow, key)
+    run = _chosen(request, workflow, request.GET.get("run", ""))
+    groups = [
+        {
+            "title": title,
+            "items": [
+                {"path": one.path, "note": one.note, "value": one.value, "sure": one.sure}
+                for one in references
+            ],
+        }
+        for title, references in data_list(definition, step, run)
+    ]
+    return JsonResponse(
+        {
+            "revision": workflow.revision,
+            "run": {"id": str(run.pk), "label": str(run)} if run is not None else None,
+            "groups": groups,
+            "labels": [other.label for other in definition.steps if other.key != key],
+            "anyInput": not definition.input_variables(),
+            "inside": step.parent is not None,
+            "after": bool(definition.incoming(key)),
+            "vars": sorted({name for one in definition.steps for _, name in CATALOG.sets_variables(one)}),
+        }
+    )
+
+
+@require_GET
+@tenant_required
+def preview(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """The step's texts as they would be sent, with the data of `?run=` or the newest run."""
+    workflow = the_workflow(request, pk)
+    definition, step = _step(workflow, key)
+    run = _chosen(request, workflow, request.GET.get("source", "").removeprefix("run:"))
+    texts = resolved_texts(with_library(definition, request.tenant), step, run)
+    context = {"section": "workflows", "workflow": workflow, "step": step, "run": run, "texts": texts}
+    return render(request, "runs/try/_preview.html" if request.htmx else "runs/try/preview.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@tenant_required
+def test(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """GET: the form and the newest test (`?run=`: that one; `?part=result`: only it). POST: test the step.
+
+    POST `source` (`run:ID`, or `input`), `input` (JSON), `up_to` (everything up to here runs anew), `value__KEY` (JSON
+    in place of what a step before gave) and `rerun` (what follows those values runs again too).
+    """
+    if request.method == "POST":
+        request.actor.require(Permission.RUN)
+    workflow = the_workflow(request, pk, Permission.RUN if request.method == "POST" else Permission.VIEW)
+    definition, step = _step(workflow, key)
+    if request.method == "GET":
+        if request.GET.get("part") == "result":
+            tested = _tested(workflow, key, request.GET.get("run", ""))
+            return render(request, "runs/try/_result.html", _result(request, workflow, step, tested))
+        return _shown(request, workflow, definition, step)
+    sent = request.POST
+    problem = ""
+    try:
+        origin = _chosen(request, workflow, sent.get("source", "").removeprefix("run:"), strict=True)
+        given = None
+        if origin is None or "input" in sent.getlist("with"):
+            given = _object(sent.get("input", ""), "The input")
+        up_to = "up_to" in sent
+        if up_to and origin is not None and given is None:
+            given = origin.input
+        try_step(
+            workflow=workflow,
+            actor=request.actor,
+            step=key,
+            origin=None if up_to else origin,
+            input_data=given,
+            values={} if up_to else _edited(request, definition, step, origin),
+            rerun="rerun" in sent,
+        )
+    except StepwellError as error:
+        if error.status in (403, 404):
+            raise
+        problem = error.message
+    if not request.htmx and not problem:
+        return HttpResponseRedirect(reverse("runs:step_test", args=[workflow.pk, key]))
+    return _shown(request, workflow, definition, step, problem, 422 if problem else 200)
+
+
+@require_POST
+@permission_required(Permission.EDIT_WORKFLOWS)
+def pin(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """POST `run` (pin what the step gave there), `value` (JSON, pin that), or `remove`."""
+    workflow = the_workflow(request, pk, Permission.EDIT_WORKFLOWS)
+    problem = ""
+    try:
+        value = None if "remove" in request.POST else _to_pin(request, workflow, key)
+
+        def operation(definition: Definition) -> Edit:
+            if key not in definition.by_key:
+                raise OperationRefused("no_step", "That step is not there any more.")
+            edit = update_step(definition, key, CATALOG, pinned=value)
+            label = definition.step(key).label
+            said = (
+                f"The output of “{label}” is pinned."
+                if value is not None
+                else f"“{label}” is not pinned any more."
+            )
+            return Edit(edit.definition, replace(edit.effects, message=said))
+
+        apply_operation(workflow=workflow, actor=request.actor, operation=operation)
+    except StepwellError as error:
+        if error.status in (403, 404):
+            raise
+        problem = error.message
+    if not request.htmx:
+        return HttpResponseRedirect(reverse("runs:step_test", args=[workflow.pk, key]))
+    definition, step = _step(workflow, key)
+    return _shown(request, workflow, definition, step, problem, 422 if problem else 200, changed=not problem)
+
+
+def _to_pin(request: TenantRequest, workflow: Workflow, key: str) -> JSONObject:
+    if "value" in request.POST:
+        return _object(request.POST["value"], "The pinned output")
+    run = _chosen(request, workflow, request.POST.get("run", ""), strict=True)
+    definition = compile_draft(workflow)
+    if run is None or key not in definition.by_key:
+        raise NotFound(NOT_FOUND)
+    found = step_output(run, definition.step(key))
+    if found is None:
+        raise Invalid("The step gave nothing in that run, so there is nothing to pin.")
+    return found
+
+
+def step_output(run: Run, step: StepDef) -> JSONObject | None:
+    """What the step gave in this run (of a container's step: in its first item); None when nothing."""
+    scope = f"{step.parent}[0]" if step.parent is not None else ""
+    row = (
+        StepRun.objects.filter(
+            run=run, tenant_id=run.tenant_id, step_key=step.key, scope=scope, output__isnull=False
+        )
+        .order_by("-round")
+        .first()
+    )
+    value = unpacked(row.output, run) if row is not None and row.output is not None else None
+    return value if isinstance(value, dict) else None
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _step(workflow: Workflow, key: str) -> tuple[Definition, StepDef]:
+    definition = compile_draft(workflow)
+    if key not in definition.by_key:
+        raise NotFound(NOT_FOUND)
+    return definition, definition.step(key)
+
+
+def _over(workflow: Workflow) -> Any:
+    return Run.objects.filter(
+        workflow=workflow, tenant_id=workflow.tenant_id, completed_at__isnull=False
+    ).order_by("-created_at")
+
+
+def _chosen(request: TenantRequest, workflow: Workflow, said: str, *, strict: bool = False) -> Run | None:
+    """The run that is named; without `strict` else the newest one that is over, if there is one."""
+    if said == "input":
+        return None
+    try:
+        wanted = uuid.UUID(said)
+    except ValueError:
+        return None if strict else _over(workflow).first()
+    found = Run.objects.filter(workflow=workflow, tenant_id=request.tenant.pk, pk=wanted).first()
+    if found is None:
+        raise NotFound(NOT_FOUND)
+    return found
+
+
+def _tested(workflow: Workflow, key: str, said: str = "") -> Run | None:
+    found = Run.objects.filter(
+        workflow=workflow, tenant_id=workflow.tenant_id, kind=Run.Kind.STEP, from_step=key
+    )
+    try:
+        return found.filter(pk=uuid.UUID(said)).first()
+    except ValueError:
+        return found.order_by("-created_at").first()
+
+
+def _object(text: str, what: str) -> JSONObject:
+    try:
+        value = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise Invalid(f"{what} is not JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise Invalid(f"{what} must be a JSON object, in braces.")
+    return value
+
+
+def _edited(
+    request: TenantRequest, definition: Definition, step: StepDef, origin: Run | None
+) -> dict[str, JSONObject]:
+    """The values that differ from what the form showed: of the origin, or none."""
+    known = step_data(definition, step, origin).outputs
+    found: dict[str, JSONObject] = {}
+    for name, text in request.POST.items():
+        before = name.removeprefix("value__")
+        if name == before or not str(text).strip() or before not in definition.by_key:
+            continue
+        value = _object(str(text), f"The data of “{definition.step(before).label}”")
+        if value != known.get(before):
+            found[before] = value
+    return found
+
+
+def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: Run | None) -> dict[str, Any]:
+    panel = step_panel(tested, step.key) if tested is not None else None
+    output = step_output(tested, step) if tested is not None else None
+    return {
+        "workflow": workflow,
+        "step": step,
+        "tested": tested,
+        "panel": panel,
+        "output": as_json(output) if output is not None else "",
+        "is_under_way": tested is not None and not tested.is_over,
+        "editable": may_edit(request, workflow),
+        "pinned": as_json(step.pinned) if step.pinned is not None else "",
+    }
+
+
+def _shown(
+    request: TenantRequest,
+    workflow: Workflow,
+    definition: Definition,
+    step: StepDef,
+    problem: str = "",
+    status: int = 200,
+    *,
+    changed: bool = False,
+) -> HttpResponse:
+    offered = list(_over(workflow).defer("output")[:_RUNS_OFFERED])
+    said = (request.POST.get("source") or request.GET.get("source") or "").removeprefix("run:")
+    chosen = next((run for run in offered if str(run.pk) == said), None)
+    if chosen is None and said != "input" and offered:
+        chosen = next((run for run in offered if run.kind != Run.Kind.STEP), offered[0])
+    outputs = step_data(definition, step, chosen).outputs
+    context = {
+        "section": "workflows",
+        **_result(request, workflow, step, _tested(workflow, step.key)),
+        "problem": problem,
+        "offered": [(run, subject(run.input), run == chosen) for run in offered],
+        "chosen": chosen,
+        "before": [(definition.step(key), as_json(value)) for key, value in outputs.items()],
+        "given": request.POST.get("input") or (as_json(chosen.input) if chosen is not None else "{}"),
+        "pins": sum(one.pinned is not None for one in definition.steps),
+        "may_run": request.actor.may(Permission.RUN) and workflow.status != Workflow.Status.ARCHIVED,
+    }
+    response = render(
+        request, "runs/try/_test.html" if request.htmx else "runs/try/test.html", context, status=status
+    )
+    if changed:
+        response["HX-Trigger"] = json.dumps(
+            {
+                "builder:pinned": {
+                    "key": step.key,
+                    "revision": workflow.revision,
+                    "pinned": step.pinned is not None,
+                }
+            }
+        )
+    return response
