@@ -459,6 +459,10 @@ ROUTES: dict[str, Route] = {
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
     "runs:export": page(GET=VIEW),
+    "runs:news": page(GET=VIEW),
+    "runs:bulk": page(POST=CONTROL, sample={"act": "retry", "all": "1"}),
+    "runs:views": signed_in("POST", sample={"act": "save", "name": "Mine"}),  # one's own
+    "runs:retention": page(GET=VIEW, POST=PEOPLE, sample={"runs_days": "400"}),
     "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
@@ -473,6 +477,7 @@ ROUTES: dict[str, Route] = {
     "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
     "runs:adopt": thing(a_replay, POST=EDIT),
     "runs:compare": page(GET=VIEW),
+    "runs:items_act": thing(an_item, {"retry": "each"}, POST=CONTROL),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -510,6 +515,7 @@ ROUTES: dict[str, Route] = {
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),
+    "ws:/ws/runs/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),
