@@ -37,6 +37,8 @@ from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant, User
 from workflows.tenancy.roles import Permission
 
+# Steps that the start form offers to stop before; on the run page every step can be chosen.
+_STOPS = 60
 _STATUSES = [
     ("", "Any status"),
     ("open", "Not over yet"),
@@ -417,6 +419,13 @@ class StartForm(forms.Form):
             self.fields["yolo"].initial = bool(definition.settings.get("yolo"))
         else:
             del self.fields["yolo"]
+        steps = [step for step in definition.children(None) if step.enabled and step.type != "start"]
+        self.fields["stops"] = forms.MultipleChoiceField(
+            required=False,
+            label="Stop before",
+            choices=[(step.key, step.label) for step in steps[:_STOPS]],
+            widget=forms.CheckboxSelectMultiple,
+        )
         for variable in definition.input_variables():
             self.fields[f"input_{variable.name}"] = _input_field(variable)
 

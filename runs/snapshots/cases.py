@@ -120,7 +120,7 @@ def grouped(found: QuerySet[Run], order: str = "newest") -> QuerySet[Run, Any]:
     return (
         found.order_by()
         .values("case")
-        .annotate(runs=Count("pk"), newest=Max("dead_since"))
+        .annotate(runs=Count("*"), newest=Max("dead_since"))
         .order_by(first, "-newest", "case")
     )
 
