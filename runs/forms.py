@@ -37,6 +37,8 @@ from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant, User
 from workflows.tenancy.roles import Permission
 
+# Steps that the start form offers to stop before; on the run page every step can be chosen.
+_STOPS = 60
 _STATUSES = [
     ("", "Any status"),
     ("open", "Not over yet"),
@@ -417,12 +419,24 @@ class StartForm(forms.Form):
             self.fields["yolo"].initial = bool(definition.settings.get("yolo"))
         else:
             del self.fields["yolo"]
+        steps = [step for step in definition.children(None) if step.enabled and step.type != "start"]
+        self.fields["stops"] = forms.MultipleChoiceField(
+            required=False,
+            label="Stop before",
+            choices=[(step.key, step.label) for step in steps[:_STOPS]],
+            widget=forms.CheckboxSelectMultiple,
+        )
         for variable in definition.input_variables():
             self.fields[f"input_{variable.name}"] = _input_field(variable)
 
     def asked(self) -> list[forms.BoundField]:
         """The fields of the input variables, in their order."""
         return [self[f"input_{variable.name}"] for variable in self.definition.input_variables()]
+
+    @property
+    def pins(self) -> int:
+        """How many steps have a pinned output, which test runs take."""
+        return sum(step.pinned is not None for step in self.definition.steps)
 
     def choices(self) -> list[forms.BoundField]:
         return [self[name] for name in ("test", "yolo") if name in self.fields]

@@ -63,6 +63,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/again/", what_if.again, name="again"),
     path("<uuid:pk>/again/<str:key>/", what_if.what_if, name="what_if"),
     path("<uuid:pk>/adopt/", what_if.adopt, name="adopt"),
+    path("<uuid:pk>/items-act/", debug.items_act, name="items_act"),
     path("<uuid:pk>/whole.json", files.whole, name="whole"),
     path("<uuid:pk>/steps/<str:key>/items.csv", files.items_file, name="items_csv"),
     path("<uuid:pk>/step/", debug.step_once, name="step_once"),

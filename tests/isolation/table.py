@@ -477,6 +477,7 @@ ROUTES: dict[str, Route] = {
     "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
     "runs:adopt": thing(a_replay, POST=EDIT),
     "runs:compare": page(GET=VIEW),
+    "runs:items_act": thing(an_item, {"retry": "each"}, POST=CONTROL),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from workflows.definition.graph import Definition, StepDef
+from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 
 # The settings that name an entry of the library, in every step type that has them.
@@ -236,3 +237,92 @@ def names_in(definition: Definition) -> tuple[frozenset[str], frozenset[str]]:
     found = list(uses_of(definition))
     prompts: Iterable[str] = (prompt.name for _, prompt, _ in found if prompt is not None)
     return frozenset(prompts), frozenset(persona for _, _, persona in found if persona)
+
+
+SECTIONS: Final = ("prompts", "personas")
+_LONGEST_TEXT: Final = 200_000
+
+
+def sections_of(definitions: Iterable[Definition]) -> dict[str, JSONValue]:
+    """The texts that these definitions carry, each once, as sections of a document; empty where there are none."""
+    prompts: dict[tuple[str, int], PromptText] = {}
+    personas: dict[str, PersonaText] = {}
+    for definition in definitions:
+        library = Library.from_json(definition.library)
+        for one in library.prompts:
+            key = (one.name.casefold(), one.number)
+            known = prompts.get(key)
+            if known is None or (one.latest and not known.latest):
+                prompts[key] = one
+        for persona in library.personas:
+            personas.setdefault(persona.name.casefold(), persona)
+    found = Library(tuple(prompts.values()), tuple(personas.values())).to_json()
+    return {
+        name: [{key: value for key, value in entry.items() if value not in ([], False)} for entry in entries]
+        for name, entries in found.items()
+    }
+
+
+def library_of_sections(sections: Mapping[str, JSONValue]) -> tuple[Library, tuple[Problem, ...]]:
+    """The texts in a document's sections, and everything that is wrong with them, each with its path."""
+    problems: list[Problem] = []
+    prompts: list[PromptText] = []
+    personas: list[PersonaText] = []
+
+    def wrong(path: str, message: str) -> None:
+        field = path.rpartition(".")[2].partition("[")[0]
+        problems.append(Problem("bad_value", message, field=field, path=path))
+
+    def entries(name: str) -> Iterator[tuple[str, JSONObject]]:
+        found = sections.get(name) or []
+        if not isinstance(found, list):
+            wrong(name, f"{name} must be a list.")
+            return
+        for index, entry in enumerate(found):
+            path = f"{name}[{index}]"
+            said = entry if isinstance(entry, dict) else {}
+            bad = [
+                key for key in ("name", "text") if not isinstance(said.get(key), str) or not said[key].strip()
+            ]
+            if bad:
+                wrong(f"{path}.{bad[0]}", f"{path} needs a {bad[0]}, which is text.")
+            elif len(said["text"]) > _LONGEST_TEXT or len(said["name"]) > 120:
+                wrong(path, f"{path} is too long.")
+            else:
+                yield path, said
+
+    for path, entry in entries("prompts"):
+        number, parameters = entry.get("version", 1), entry.get("parameters") or []
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 < number < 100_000:
+            wrong(f"{path}.version", f"{path}.version must be a number from 1.")
+        elif not isinstance(parameters, list) or not all(
+            isinstance(one, dict)
+            and isinstance(one.get("name"), str)
+            and one.get("type", "string") in PARAMETER_TYPES
+            and isinstance(one.get("options") or [], list)
+            for one in parameters
+        ):
+            wrong(f"{path}.parameters", f"{path}.parameters must be a list of parameters, each with a name.")
+        else:
+            prompts.append(
+                PromptText(
+                    entry["name"].strip(),
+                    number,
+                    entry["text"],
+                    tuple(Parameter.from_json(one) for one in parameters),
+                    entry.get("latest") is True,
+                )
+            )
+    for _, entry in entries("personas"):
+        personas.append(PersonaText(entry["name"].strip(), entry["text"]))
+    return Library(tuple(prompts), tuple(personas)), tuple(problems)
+
+
+def only_used(library: Library, definition: Definition) -> Library:
+    """What of the library the definition's steps name."""
+    prompts, personas = names_in(definition)
+    asked, who = {name.casefold() for name in prompts}, {name.casefold() for name in personas}
+    return Library(
+        tuple(one for one in library.prompts if one.name.casefold() in asked),
+        tuple(one for one in library.personas if one.name.casefold() in who),
+    )
