@@ -433,6 +433,11 @@ class StartForm(forms.Form):
         """The fields of the input variables, in their order."""
         return [self[f"input_{variable.name}"] for variable in self.definition.input_variables()]
 
+    @property
+    def pins(self) -> int:
+        """How many steps have a pinned output, which test runs take."""
+        return sum(step.pinned is not None for step in self.definition.steps)
+
     def choices(self) -> list[forms.BoundField]:
         return [self[name] for name in ("test", "yolo") if name in self.fields]
 

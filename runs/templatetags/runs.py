@@ -123,6 +123,13 @@ def since(moment: datetime) -> str:
 
 
 @register.simple_tag
+def late_by(moment: datetime) -> str:
+    """How long something is overdue, in whole minutes."""
+    ms = max(60_000.0, (timezone.now() - moment).total_seconds() * 1000)
+    return format_duration(int(ms // 60_000) * 60_000)
+
+
+@register.simple_tag
 def gate_refusal(gate: Gate, viewer: Viewer) -> str:
     """Why the viewer may not decide the gate; empty when they may."""
     return viewer.refusals.get(gate.id, "")

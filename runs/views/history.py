@@ -102,7 +102,7 @@ def _page(tenant: Tenant, wanted: HistoryFilter, number: str, total: int) -> His
     # First only which: what a row shows would be joined for every row that is passed over.
     found = in_order(matching_runs(Run.objects.for_tenant(tenant), tenant, wanted), wanted)
     ids = list(found.values_list("pk", flat=True)[first : first + PAGE + 1])
-    known = {run.pk: run for run in runs_of(tenant).filter(pk__in=ids[:PAGE]).order_by()}
+    known = {run.pk: run for run in runs_of(tenant, ids[:PAGE]).order_by()}
     runs = [known[pk] for pk in ids[:PAGE] if pk in known]
     return HistoryPage(runs, place, total, len(ids) > PAGE and place < PAGES)
 

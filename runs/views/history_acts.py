@@ -60,7 +60,9 @@ def news(request: TenantRequest) -> HttpResponse:
             ids.append(uuid.UUID(text))
         except ValueError:
             continue
-    runs = list(runs_of(request.tenant).filter(pk__in=ids).order_by()) if ids else []
+    # Named by the page, so first which of them are the tenant's.
+    own = list(Run.objects.filter(pk__in=ids, tenant_id=request.tenant.pk).values_list("pk", flat=True))
+    runs = list(runs_of(request.tenant, own).order_by()) if own else []
     context = {
         "fresh": fresh,
         "many": fresh >= MOST_COUNTED,

@@ -51,7 +51,7 @@
       form.elements.since.value = moment(first);
       form.elements.until.value = moment(last + 1);
       from = null;
-      form.requestSubmit(form.querySelector("[data-filters-go]"));
+      form.requestSubmit();
     });
   });
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from workflows.definition.library import EmailText, Parameter
 from workflows.lib.jsontypes import JSONObject, JSONValue
-from workflows.models import EmailTemplate, PromptVersion
+from workflows.models import Connection, EmailTemplate, PromptVersion
 from workflows.services.email_templates import emails_of
 from workflows.services.library import personas_of, prompts_of
 from workflows.tenancy.models import Tenant
@@ -48,6 +48,16 @@ class LibraryChoices:
         known = {name.casefold(): name for name, _ in self._personas}
         gone = ((chosen, f"{chosen} (not there)"),) if chosen and chosen.casefold() not in known else ()
         return (("", "None"), *self._personas, *gone)
+
+    @cached_property
+    def _connections(self) -> tuple[str, ...]:
+        rows = Connection.objects.for_tenant(self.tenant).order_by("name")
+        return tuple(rows.values_list("name", flat=True)[:500])
+
+    def connections(self, chosen: str) -> tuple[tuple[str, str], ...]:
+        """(value, label) of the tenant's connections; a name that is there no more stays to be seen."""
+        gone = ((chosen, f"{chosen} (not there)"),) if chosen and chosen not in self._connections else ()
+        return (("", "None: nothing is sent along"), *((name, name) for name in self._connections), *gone)
 
     def persona_value(self, chosen: str) -> str:
         """The chosen name as the list spells it."""
