@@ -15,7 +15,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from runs.engine.statuses import EventType, RunStatus
-from runs.models import Event, Review, Run
+from runs.models import Event, NotificationSend, Review, Run
 from workflows.lib.jsontypes import JSONValue
 from workflows.templatetags.ui import format_duration, format_money, status_word
 from workflows.tenancy.admin import ReadOnlyAdmin
@@ -298,3 +298,13 @@ class EventAdmin(ReadOnlyAdmin[Event]):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)
+
+
+@admin.register(NotificationSend)
+class NotificationSendAdmin(ReadOnlyAdmin[NotificationSend]):
+    """What was mailed and posted to people, and what could not be."""
+
+    list_display = ("notification", "tenant", "channel", "status", "tries", "words", "due_at", "settled_at")
+    list_filter = ("status", "channel", "tenant")
+    search_fields = ("notification__title", "notification__person__email", "words")
+    list_select_related = ("notification", "tenant")

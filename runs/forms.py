@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlencode
 
 from django import forms
@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from runs.engine.items import ItemStatus
 from runs.engine.statuses import RunStatus
 from runs.models import Delivery, Review
+from runs.models.history import LEAST_KEPT_DAYS, LONGEST_KEPT_DAYS
 from runs.notifications import GROUPS, KINDS, Channel, KindInfo, Wishes
 from runs.selectors import HISTORY_ORDERS, HistoryFilter, starters
 from runs.services.decide_review import CHANGES
@@ -36,6 +37,8 @@ from workflows.tenancy.actor import Actor
 from workflows.tenancy.models import Tenant, User
 from workflows.tenancy.roles import Permission
 
+# Steps that the start form offers to stop before; on the run page every step can be chosen.
+_STOPS = 60
 _STATUSES = [
     ("", "Any status"),
     ("open", "Not over yet"),
@@ -358,6 +361,40 @@ class HistoryForm(forms.Form):
         return urlencode({name: value for name, value in (read | changes).items() if value})
 
 
+class BulkForm(forms.Form):
+    """What is done to many runs. Cleaned: `act` (retry, cancel), `all` (what matches), `run` (ids of picked runs)."""
+
+    act = forms.ChoiceField(choices=[("retry", "retry"), ("cancel", "cancel")])
+    all = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        sent = cast(QueryDict, self.data).getlist("run")[:500]
+        data["run"] = [uuid.UUID(text) for text in sent if _is_uuid(text)]
+        if not data["run"] and not data.get("all"):
+            self.add_error(None, "Choose runs first.")
+        return data
+
+
+class RetentionForm(forms.Form):
+    """How many days are kept; empty is for ever."""
+
+    runs_days = forms.IntegerField(
+        required=False,
+        min_value=LEAST_KEPT_DAYS,
+        max_value=LONGEST_KEPT_DAYS,
+        label="Days that runs are kept after their end",
+        help_text=f"At least {LEAST_KEPT_DAYS}, because the month's budget is counted from them. Empty: for ever.",
+    )
+    texts_days = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LONGEST_KEPT_DAYS,
+        label="Days that prompts and answers of models are kept",
+        help_text="What was sent to models and their raw answers; the results of steps stay. Empty: as long as the run.",
+    )
+
+
 class StartForm(forms.Form):
     """What a run is started with: one field per input variable, as its type asks. The service checks the values.
 
@@ -382,12 +419,24 @@ class StartForm(forms.Form):
             self.fields["yolo"].initial = bool(definition.settings.get("yolo"))
         else:
             del self.fields["yolo"]
+        steps = [step for step in definition.children(None) if step.enabled and step.type != "start"]
+        self.fields["stops"] = forms.MultipleChoiceField(
+            required=False,
+            label="Stop before",
+            choices=[(step.key, step.label) for step in steps[:_STOPS]],
+            widget=forms.CheckboxSelectMultiple,
+        )
         for variable in definition.input_variables():
             self.fields[f"input_{variable.name}"] = _input_field(variable)
 
     def asked(self) -> list[forms.BoundField]:
         """The fields of the input variables, in their order."""
         return [self[f"input_{variable.name}"] for variable in self.definition.input_variables()]
+
+    @property
+    def pins(self) -> int:
+        """How many steps have a pinned output, which test runs take."""
+        return sum(step.pinned is not None for step in self.definition.steps)
 
     def choices(self) -> list[forms.BoundField]:
         return [self[name] for name in ("test", "yolo") if name in self.fields]

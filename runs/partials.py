@@ -71,7 +71,7 @@ class Viewer:
 def part_ids(run: RunSnapshot) -> list[str]:
     """Ids of the fragments that all viewers share, in page order."""
     steps = [part for row in run.rows for part in (f"gap-{row.key}", f"row-{row.key}")]
-    return ["run-bar", "run-note", "run-start", "run-folded", *steps, "run-output"]
+    return ["run-bar", "run-note", "run-start", "run-folded", *steps, "run-output", "run-receipt"]
 
 
 def render_part(run: RunSnapshot, part: str) -> str:
@@ -85,6 +85,7 @@ def render_part(run: RunSnapshot, part: str) -> str:
         "run-start": "runs/_start.html",
         "run-folded": "runs/_foldrow.html",
         "run-output": "runs/_output.html",
+        "run-receipt": "runs/_receipt.html",
     }
     return render_to_string(templates[part], {"run": run}).strip()
 
@@ -120,6 +121,7 @@ def changed_parts(before: RunSnapshot, after: RunSnapshot) -> list[str]:
         "cost",
         "cost_known",
         "demo",
+        "waits",
     )
     times = ("started", "took_ms", "since")
     if any(getattr(before, name) != getattr(after, name) for name in (*bar, *times)):
@@ -128,7 +130,7 @@ def changed_parts(before: RunSnapshot, after: RunSnapshot) -> list[str]:
         found.append("run-note")
     if before.start_rail != after.start_rail or before.subject != after.subject:
         found.append("run-start")
-    if before.folded != after.folded:
+    if before.folded != after.folded or before.fold_rail != after.fold_rail:
         found.append("run-folded")
     for old, new in zip(before.rows, after.rows, strict=True):
         if (old.gap, old.branch, old.branch_column, old.fold) != (
@@ -142,6 +144,8 @@ def changed_parts(before: RunSnapshot, after: RunSnapshot) -> list[str]:
             found.append(f"row-{new.key}")
     if before.output != after.output:
         found.append("run-output")
+    if before.receipt != after.receipt:
+        found.append("run-receipt")
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest
 
-from workflows.models import Persona, Prompt, PromptVersion, Workflow, WorkflowVersion
+from workflows.models import EmailTemplate, Persona, Prompt, PromptVersion, Workflow, WorkflowVersion
 from workflows.tenancy.admin import AuditedAdmin, ReadOnlyAdmin
 
 
@@ -56,6 +56,21 @@ class PersonaAdmin(AuditedAdmin[Persona]):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Persona | None = None) -> tuple[str, ...]:
         # Steps name it: another name is given on its page, where they follow.
+        return ("tenant", "name") if obj is not None else ()
+
+
+@admin.register(EmailTemplate)
+class EmailTemplateAdmin(AuditedAdmin[EmailTemplate]):
+    """Mails of the tenants by name; the built-in ones stand here once somebody has changed them."""
+
+    list_display = ("name", "tenant", "subject", "as_html", "updated_at")
+    list_filter = ("tenant",)
+    search_fields = ("name", "description", "subject", "text")
+    list_select_related = ("tenant",)
+    fields = ("tenant", "name", "description", "subject", "text", "as_html", "parameters")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: EmailTemplate | None = None) -> tuple[str, ...]:
+        # Steps name it. Its variables are checked against the text on its page.
         return ("tenant", "name") if obj is not None else ()
 
 

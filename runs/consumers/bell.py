@@ -74,4 +74,6 @@ class BellConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             except ValueError:
                 return None
         found = rows.select_related("tenant", "user").order_by("created_at", "pk").first()
+        if found is not None:
+            self.tenant_id = found.tenant_id
         return None if found is None else unread_count(Actor(found.tenant, found.role, user=found.user))

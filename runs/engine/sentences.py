@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Final
 
 from runs.engine.graph import Graph
 from runs.engine.scopes import Place, item_of
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, Wait
 from workflows.lib.jsontypes import JSONObject
+
+# Who holds a run that has spent its budget, as `Run.intent_by` says it.
+BUDGET: Final = "the budget"
 
 
 def waiting_for(
@@ -34,10 +38,10 @@ def waiting_for(
         found.append(
             _fact("budget", None, None, name, f"Waiting for {name} to allow more: {spent} are spent.")
         )
-    elif state.intent is Intent.PAUSE and stopped is not None:
+    if state.intent is Intent.PAUSE and stopped is not None:
         key, label, sentence = stopped
         found.append({**_fact("breakpoint", None, label, "", sentence), "step_key": key})
-    elif state.intent is Intent.PAUSE:
+    elif state.intent is Intent.PAUSE and (over_budget is None or paused_by != BUDGET):
         by = f" by {paused_by}" if paused_by else ""
         found.append(_fact("pause", None, None, paused_by, f"Paused{by}. Press Continue to go on."))
     for step in sorted(state.waiting(), key=lambda s: graph.order.get(s.key, 0)):

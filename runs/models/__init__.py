@@ -3,6 +3,7 @@
 from runs.models.delivery import Delivery
 from runs.models.figures import StoredFigures
 from runs.models.firing import Firing
+from runs.models.history import RetentionPolicy, SavedView
 from runs.models.item import Item
 from runs.models.mailbox import Absence, EarlyDecision, IdempotencyKey, Mail, Review, ReviewVote
 from runs.models.notification import Notification, NotificationSend, NotificationSettings
@@ -23,10 +24,12 @@ __all__ = [
     "Notification",
     "NotificationSend",
     "NotificationSettings",
+    "RetentionPolicy",
     "Review",
     "ReviewVote",
     "Run",
     "RunCounter",
+    "SavedView",
     "StepRun",
     "StoredFigures",
 ]

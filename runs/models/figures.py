@@ -26,6 +26,9 @@ class StoredFigures(models.Model):
     hours = models.PositiveSmallIntegerField(choices=Length)
     start = models.DateTimeField()
     document = models.JSONField()
+    brief = models.JSONField(
+        null=True, blank=True, help_text="Of a day: {workflow id: [completed, failed, money]}, for lists."
+    )
     ended = models.PositiveIntegerField(default=0)
     calls = models.PositiveIntegerField(default=0)
     sealed = models.BooleanField(default=False)

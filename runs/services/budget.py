@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from runs.engine.commands import Command, StartStep
+from runs.engine.sentences import BUDGET
 from runs.engine.statuses import EventType, Intent
 from runs.models import Review
 from runs.selectors import month_of, spent_in_month
@@ -30,6 +31,8 @@ from workflows.tenancy.models import BudgetPolicy
 if TYPE_CHECKING:
     from runs.services.loaded_run import LoadedRun
 
+# `Run.intent_by` of a run that its budget holds, and that no person has paused besides.
+HELD_BY: Final = BUDGET
 _WARN_AT: Final = Decimal("0.8")
 # Of other runs' spending one knows what it was so many seconds ago.
 _FRESH_S: Final = 5.0
@@ -205,7 +208,7 @@ def _ask(loaded: LoadedRun, t: Transition, budget: Budget, now: datetime) -> Non
     t.review_inserts.append(asked)
     facts = {"reviewId": str(asked["id"]), "title": asked["title"], "assignees": list(who)}
     t.event(EventType.REVIEW_REQUESTED, now, facts)
-    t.run |= {"intent": Intent.PAUSE, "intent_by": "the budget"}
+    t.run |= {"intent": Intent.PAUSE, "intent_by": HELD_BY}
     loaded.state.intent = Intent.PAUSE
     loaded.over_budget = (reviewers_in_words(list(who)), budget.sentence)
     t.remember(partial(_unask, loaded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -12,6 +13,7 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus, StepStatus
 from runs.models import Mail, Review, Run, StepRun
+from runs.services.budget import HELD_BY
 from runs.services.child_runs import descendants
 from runs.services.prepared import prepared
 from workflows.definition.graph import StepDef
@@ -42,6 +44,12 @@ def resume_run(*, run: Run, actor: Actor) -> Run:
     if run.status == RunStatus.FAILED:
         return retry_run(run=run, actor=actor)
     budget = Review.objects.filter(run=run, kind=Review.Kind.BUDGET, status=Review.Status.OPEN).first()
+    if budget is not None and _leave_to_budget(run.pk):
+        # The person's own pause is over; the question about the budget still stands.
+        audit.record(actor, "resumed", run)
+        doorbell.ring(run.pk)
+        run.refresh_from_db()
+        return run
     if budget is None and _set_intent(run, actor, Intent.NONE, replaces=(Intent.PAUSE,)):
         return run
     run.refresh_from_db()
@@ -200,9 +208,15 @@ def _cancel_failed(run: Run, actor: Actor) -> Run:
 
 
 def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Intent, ...]) -> bool:
-    """Set the intent where the run is open and has one of these; with it the mail count, in one UPDATE."""
+    """Set the intent where the run is open and has one of these; with it the mail count, in one UPDATE.
+
+    A person's pause also takes the place of the budget's: who allows more does not let the run go on then.
+    """
+    held = Q(intent__in=replaces)
+    if intent is Intent.PAUSE:
+        held |= Q(intent=Intent.PAUSE, intent_by=HELD_BY)
     with transaction.atomic():
-        changed = Run.objects.filter(Q(pk=run.pk), Q(status__in=_OPEN), Q(intent__in=replaces)).update(
+        changed = Run.objects.filter(held, pk=run.pk, status__in=_OPEN).update(
             intent=intent, intent_by=actor.label[:200], mail_seq=F("mail_seq") + 1, wake_at=utc_now()
         )
         if changed:
@@ -211,7 +225,10 @@ def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Inten
             doorbell.ring(run.pk)
             for below in descendants(run):
                 # What a run has started stops and goes on with it.
-                if Run.objects.filter(pk=below, status__in=_OPEN, intent__in=replaces).update(
+                if intent is Intent.NONE and _asks_for_more(below):
+                    if _leave_to_budget(below):
+                        doorbell.ring(below)
+                elif Run.objects.filter(held, pk=below, status__in=_OPEN).update(
                     intent=intent, intent_by=actor.label[:200], mail_seq=F("mail_seq") + 1, wake_at=utc_now()
                 ):
                     doorbell.ring(below)
@@ -220,6 +237,17 @@ def _set_intent(run: Run, actor: Actor, intent: Intent, *, replaces: tuple[Inten
         # "Pausing" shows at once; the driver may still be busy with a long step.
         progress.run_changed(run.pk, run.tenant_id, run.event_seq)
     return bool(changed)
+
+
+def _asks_for_more(run_id: UUID) -> bool:
+    asked = Review.objects.filter(run_id=run_id, kind=Review.Kind.BUDGET, status=Review.Status.OPEN)
+    return asked.exists()
+
+
+def _leave_to_budget(run_id: UUID) -> bool:
+    """Take a person's pause off a run that its budget holds besides; False where there is none."""
+    paused = Run.objects.filter(pk=run_id, status__in=_OPEN, intent=Intent.PAUSE).exclude(intent_by=HELD_BY)
+    return bool(paused.update(intent_by=HELD_BY, mail_seq=F("mail_seq") + 1, wake_at=utc_now()))
 
 
 def _leave_mail(run: Run, actor: Actor, kind: MailKind, payload: dict[str, Any]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
+from django.db.models import Case, F, Max, Value, When
 
 from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus
 from runs.models import EarlyDecision, Mail, Review, ReviewVote, Run, StepRun
 from runs.services.absences import stands_in_for
+from runs.services.budget import HELD_BY
 from runs.services.eligibility import why_not_eligible
 from runs.services.prepared import prepared
 from runs.services.values import BadValue, checked_output
@@ -23,6 +24,7 @@ from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
 
 APPROVE = "approve"
+REJECT = "reject"
 CHANGES = "changes"
 
 
@@ -76,9 +78,15 @@ def decide_review(
         open_run = Run.objects.filter(
             pk=run.pk, status__in=[RunStatus.PENDING, RunStatus.RUNNING, RunStatus.PAUSED]
         )
-        # Who allows more than the budget lets the run go on with the same deed.
+        # Who allows more than the budget lets the run go on with the same deed, unless a person has paused it besides.
         goes_on = review.kind == Review.Kind.BUDGET and decision == APPROVE
-        intent = {"intent": Intent.NONE, "intent_by": actor.label[:200]} if goes_on else {}
+        by_budget = When(intent_by=HELD_BY, intent=Intent.PAUSE, then=Value(Intent.NONE))
+        named = When(intent_by=HELD_BY, then=Value(actor.label[:200]))
+        intent = {
+            "intent": Case(by_budget, default=F("intent")),
+            "intent_by": Case(named, default=F("intent_by")),
+        }
+        intent = intent if goes_on else {}
         changed = open_run.exclude(intent=Intent.CANCEL).update(
             mail_seq=F("mail_seq") + 1, wake_at=utc_now(), **intent
         )
@@ -161,12 +169,11 @@ def decide_early(
             fields=fields,
             to_step=to_step,
         )
-    if to_step is not None:
-        raise Conflict("The review has not opened yet, so there is nothing to be changed so far.")
     # Ahead of time only a step that is sure to ask can be decided.
     definition = prepared(run.version_id, run.version.content_hash).definition
     if step_key not in definition.by_key or definition.step(step_key).type != "review":
         raise NotFound(f"The version of this run has no review “{step_key}”.")
+    _check_early(definition.step(step_key).config, decision, to_step)
     if run.is_over or run.intent == Intent.CANCEL:
         raise Conflict(f"{run} is {run.status}, so nothing can be decided in it any more.")
     newest = StepRun.objects.filter(run=run, step_key=step_key, scope=scope).order_by("-round").first()
@@ -210,6 +217,19 @@ def decide_early(
             f"This review was decided ahead of time already{who}.", code="already_decided"
         ) from None
     return early
+
+
+def _check_early(config: JSONObject, decision: str, to_step: str | None) -> None:
+    """Raises Conflict for what can be said of work only that is there, Invalid for what is no decision of the gate."""
+    known = [APPROVE, REJECT, *(str(button.get("decision")) for button in config.get("buttons") or ())]
+    if to_step is not None or (decision == CHANGES and CHANGES not in known):
+        raise Conflict(
+            "The review has not opened yet, so there is nothing to be changed so far. Ask for changes when it has."
+        )
+    if decision not in known:
+        message = f"“{decision}” is none of the decisions of this review."
+        problem = Problem("unknown_decision", message, field="decision", fix=f"One of: {', '.join(known)}.")
+        raise Invalid(message, problems=(problem,))
 
 
 def steps_to_change(review: Review) -> list[tuple[str, str]]:

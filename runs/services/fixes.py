@@ -85,7 +85,7 @@ class _Ways:
         versions = list(self._versions())
         yield from (fix for fix in versions if fix.key == "continue")
         yield from self._changed_value(primary=not self.offers or code in _OF_DATA)
-        if code in ACCOUNT_CODES | {"model_missing"} and self.actor.may(Permission.MANAGE_KEYS):
+        if code in ACCOUNT_CODES | {"model_missing", "no_account"} and self.actor.may(Permission.MANAGE_KEYS):
             yield Fix(
                 "connection", "plug", "Mend the connection, then retry",
                 "Opens Connections: keys, credit and limits. The run waits here, with everything it has finished.",

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from runs.metrics.collect import DAY, HOUR, Counted, counts_by, day_of, figures_between, hour_of
 from runs.metrics.figures import as_document
+from runs.metrics.workflow_days import brief_of
 from runs.models import Run, StoredFigures
 from workflows.tenancy.models import Tenant
 
@@ -54,11 +55,16 @@ def _due(
         hours=length // HOUR, start__gte=since, start__lt=until
     )
     kept = {row.start: row for row in rows.only("start", "ended", "calls", "sealed")}
+    # Days that were stored before lists wanted a word of them have none yet.
+    wordless = (
+        set(rows.filter(brief__isnull=True).values_list("start", flat=True)) if length == DAY else set()
+    )
     counted = counts_by(tenant, length, since, until)
     # One that has lost its last row is made again too, unless pruning took it.
     for start in sorted(counted.keys() | kept.keys(), reverse=True):
         row, now = kept.get(start), counted.get(start, Counted())
-        if row is None or not (row.sealed or (row.ended, row.calls) == (now.ended, now.calls)):
+        same = row is not None and (row.ended, row.calls) == (now.ended, now.calls)
+        if row is None or not (row.sealed or (same and start not in wordless)):
             yield start, now
 
 
@@ -66,6 +72,7 @@ def _make(tenant: Tenant, length: timedelta, start: datetime, counted: Counted) 
     # Outside of a transaction: on SQLite reading would hold the write lock.
     fields = {
         "document": as_document(figures_between(tenant, start, start + length)),
+        "brief": brief_of(tenant, start) if length == DAY else None,
         "ended": counted.ended,
         "calls": counted.calls,
         "made_at": timezone.now(),

@@ -120,7 +120,7 @@ def grouped(found: QuerySet[Run], order: str = "newest") -> QuerySet[Run, Any]:
     return (
         found.order_by()
         .values("case")
-        .annotate(runs=Count("pk"), newest=Max("dead_since"))
+        .annotate(runs=Count("*"), newest=Max("dead_since"))
         .order_by(first, "-newest", "case")
     )
 
@@ -176,9 +176,9 @@ def letters_page(tenant: Tenant, key: str) -> QuerySet[Run]:
 
 def letter_of(run: Run) -> Letter:
     error: JSONObject = run.error or {}
-    done = (
-        f"{run.steps_done} of {run.steps_total} steps are kept" if run.steps_done else "nothing was finished"
-    )
+    # The failed step has come to an end too, but nothing of it is kept.
+    kept = max(0, run.steps_done - bool(error.get("step_key")))
+    done = f"{kept} of {run.steps_total} steps are kept" if kept else "nothing was finished"
     return Letter(
         id=run.pk,
         number=run.number,

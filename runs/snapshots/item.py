@@ -13,6 +13,7 @@ from runs.engine.scopes import ItemPlace, Place, item_of
 from runs.engine.statuses import AttemptStatus, RunStatus, StepStatus, Wait
 from runs.models import Attempt, Item, Review, Run, StepRun
 from runs.snapshots import words
+from runs.snapshots.edits import Editable, editable
 from runs.snapshots.items import ItemsPage, ItemsQuery, ItemsView, items_of, items_page
 from runs.snapshots.run import Output, definitions_of, output_view, step_type_of, tile_of, unpacked
 from runs.snapshots.step import Call, Try, Value, shown_value, tries_of
@@ -90,6 +91,8 @@ class ItemPanel:
     origin: uuid.UUID | None
     retryable: bool
     retry_words: str
+    skippable: bool
+    editable: Editable | None
     steps: tuple[ItemStep, ...]
 
     @property
@@ -167,6 +170,12 @@ def item_panel(run: Run, scope: str) -> ItemPanel | None:
     value, result = unpacked(item.value, run), unpacked(item.result, run)
     failed = item.status == ItemStatus.FAILED
     again = failed and not place.container.scope and run.status in (RunStatus.FAILED, RunStatus.COMPLETED)
+    open_now = not run.is_over and row.status == StepStatus.RUNNING and row.wait == Wait.ITEMS
+    anew = not place.container.scope and (
+        (failed and run.status == RunStatus.FAILED)
+        or run.status == RunStatus.COMPLETED
+        or (open_now and ItemStatus(item.status).is_terminal)
+    )
     return ItemPanel(
         scope=scope,
         container=place.container.key,
@@ -192,6 +201,8 @@ def item_panel(run: Run, scope: str) -> ItemPanel | None:
         retry_words="In a new run, which takes everything else from this one."
         if run.status == RunStatus.COMPLETED
         else "Only this item; the step goes on when all of them are done.",
+        skippable=open_now and not ItemStatus(item.status).is_terminal,
+        editable=editable(value) if anew else None,
         steps=steps,
     )
 

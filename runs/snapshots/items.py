@@ -116,6 +116,7 @@ class ItemsView:
     tokens: int
     cost: Decimal
     demo: bool
+    under_way: bool = False
 
     @property
     def is_long(self) -> bool:
@@ -215,6 +216,7 @@ def items_of(run: Run, containers: Sequence[StepRun]) -> dict[uuid.UUID, ItemsVi
             tokens=count.tokens,
             cost=count.cost,
             demo=count.demo,
+            under_way=under_way,
         )
     return found
 

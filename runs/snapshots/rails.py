@@ -83,6 +83,27 @@ def gap_rail(gap: Gap, way: Ways, *, tall: bool) -> Rail:
     return Rail(_quiet_first(lines), tuple(bends), height=height)
 
 
+def fold_rail(gap: Gap | None, way: Ways) -> Rail:
+    """The lines beside folded rows: from the first lane to every lane on which the gap below begins; None: nothing."""
+    lines = [Line("lane0", x_of(0), "0", str(_MARK))]
+    bends: list[Bend] = []
+    if gap is not None:
+        entering = [(strand.column, way(strand)) for strand in gap.through]
+        entering += [(min(curve.start, LANES), way(curve.strand)) for curve in (*gap.splits, *gap.joins)]
+        best: dict[int, Way] = {}
+        for column, one in entering:
+            # Of several paths on one lane the one that was taken is drawn.
+            best[column] = one if best.get(column) is not Way.TAKEN else Way.TAKEN
+        for column, one in sorted(best.items()):
+            if not column:
+                lines.append(_line(0, one, str(_MARK), "100%"))
+                continue
+            x, half, end = x_of(column), _MARK + 9, _MARK + 18
+            bends.append(Bend(_css(column, one), f"M{_FIRST} {_MARK}C{_FIRST} {half} {x} {half} {x} {end}"))
+            lines.append(_line(column, one, str(end), "100%"))
+    return Rail(_quiet_first(lines), tuple(bends))
+
+
 def lane_css(column: int) -> str:
     """The colour of a column; the folded one is grey."""
     return f"lane{column}" if column < LANES else "lane-off"

@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -27,7 +27,8 @@ from runs.selectors import people, step_runs_of
 from runs.snapshots import words
 from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
-from runs.snapshots.rails import Rail, Way, gap_rail, step_rail
+from runs.snapshots.rails import Rail, Way, fold_rail, gap_rail, step_rail
+from runs.snapshots.receipt import Receipt, receipt_of
 from workflows.definition.generated import with_generated
 from workflows.definition.graph import ERROR_PORT, Definition, EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneLayout, LaneRow, Strand, body_layout
@@ -241,6 +242,9 @@ class RunSnapshot:
     failed_key: str
     failure: Failure | None = None
     held: bool = False
+    fold_rail: Rail = field(default_factory=Rail)
+    waits: str = ""
+    receipt: Receipt | None = None
 
     def row(self, key: str) -> Row:
         """The row of a step; KeyError when the run's version has no such step."""
@@ -417,15 +421,27 @@ class _Builder:
         return item_names(self.open_reviews)
 
     @cached_property
-    def folds(self) -> bool:
-        """Whether phones fold the finished steps: one or two are no longer than the line that would stand for them."""
-        return (
-            sum(
-                row.status == StepStatus.COMPLETED and key in self.numbers
-                for key, row in self.current.items()
-            )
-            > 2
-        )
+    def fold_keys(self) -> frozenset[str]:
+        """Steps that phones fold: the finished ones from the top on, without a hole, so that no rail ends in the air.
+
+        One or two are no longer than the line that would stand for them.
+        """
+        found: list[str] = []
+        done = 0
+        for step in self.steps:
+            row = self.current.get(step.key)
+            if row is None or row.status not in (StepStatus.COMPLETED, StepStatus.SKIPPED):
+                if step.type == START:
+                    continue
+                break
+            found.append(step.key)
+            done += row.status == StepStatus.COMPLETED and step.key in self.numbers
+        return frozenset(found) if done > 2 else frozenset()
+
+    def _fold_rail(self, lanes: Mapping[str, LaneRow]) -> Rail:
+        """The lines beside the folded steps: in on the first lane, out on all that enter the next row's gap."""
+        after = next((s.key for s in self.steps if s.key not in self.fold_keys and s.type != START), None)
+        return fold_rail(lanes[after].gap if after is not None else None, self.way)
 
     # -- paths --
 
@@ -516,6 +532,9 @@ class _Builder:
             rows=rows,
             lanes=self.layout.width,
             folded=self._folded(rows),
+            fold_rail=self._fold_rail(lanes),
+            waits=self._waits_for(),
+            receipt=receipt_of(run) if over else None,
             gates=gates,
             gates_more=self.gates_more,
             output=self._output(),
@@ -601,7 +620,7 @@ class _Builder:
             and kind.uses_model(step.config)
             else None,
             off=not step.enabled,
-            fold=status == StepStatus.COMPLETED and self.folds,
+            fold=step.key in self.fold_keys,
             branch=branch,
             branch_column=branch_column,
             on_branch=of_what,
@@ -828,7 +847,7 @@ class _Builder:
     @staticmethod
     def _folded(rows: Sequence[Row]) -> tuple[str, str]:
         """What the folded line of a phone says: "6 steps done" "1 retried"; empty when nothing folds."""
-        done = sum(row.fold for row in rows)
+        done = sum(row.fold and row.status == StepStatus.COMPLETED for row in rows)
         if not done:
             return "", ""
         retried = sum(row.fold and row.retried for row in rows)
@@ -886,11 +905,16 @@ class _Builder:
         ):
             # The box of the failure says it, with the ways out.
             return "", "", ""
-        if not gates and run.status in (RunStatus.PAUSED, RunStatus.RUNNING):
-            said = [str(entry.get("sentence")) for entry in run.waiting_for if entry.get("sentence")]
-            if said:
-                return "", said[0], " ".join(said[1:])
         return "", "", ""
+
+    def _waits_for(self) -> str:
+        """What an unfinished run waits for and until when, for the bar that stays in view."""
+        run = self.run
+        if RunStatus(run.status).is_over or run.intent != Intent.NONE:
+            return ""
+        said = list(dict.fromkeys(str(e.get("sentence")) for e in run.waiting_for if e.get("sentence")))
+        more = f" And {len(said) - 2} more." if len(said) > 2 else ""
+        return f"{' '.join(said[:2])}{more}"
 
     def _controls(self, rows: Sequence[Row], failed: str, gates: Sequence[Gate]) -> tuple[Control, ...]:
         run = self.run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -16,10 +16,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from runs.engine.statuses import Intent, RunStatus
+from runs.metrics.workflow_days import Month, months_of
 from runs.models import Run
 from runs.partials import Viewer
-from runs.selectors import WorkflowFigures, unread_count, workflow_figures
 from runs.selectors import last_runs as newest_runs
+from runs.selectors import unread_count
 from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
 from runs.snapshots.cases import count_letters
@@ -122,6 +123,13 @@ def since(moment: datetime) -> str:
 
 
 @register.simple_tag
+def late_by(moment: datetime) -> str:
+    """How long something is overdue, in whole minutes."""
+    ms = max(60_000.0, (timezone.now() - moment).total_seconds() * 1000)
+    return format_duration(int(ms // 60_000) * 60_000)
+
+
+@register.simple_tag
 def gate_refusal(gate: Gate, viewer: Viewer) -> str:
     """Why the viewer may not decide the gate; empty when they may."""
     return viewer.refusals.get(gate.id, "")
@@ -172,29 +180,59 @@ def last_runs(context: template.Context, workflow: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class DayBar:
+    """One of the thirty tiny bars, in a box of 120 x 22: what completed below, what failed on top of it."""
+
+    x: int
+    ok: str
+    bad: str
+    ok_y: str
+    bad_y: str
+
+
+@dataclass(frozen=True, slots=True)
 class ListedWorkflow:
-    """A workflow as the list shows it; `last_runs` are up to five, newest first, figures those of 30 days."""
+    """A workflow as the list shows it; `last_runs` are up to five, newest first, `month` the figures of 30 days."""
 
     workflow: Any
     last_runs: list[Run]
-    success: float | None
-    cost: Decimal | None
+    month: Month
+
+    @property
+    def success(self) -> float | None:
+        return self.month.success
+
+    @property
+    def cost(self) -> Decimal | None:
+        return self.month.cost
+
+    @property
+    def bars(self) -> list[DayBar]:
+        highest = max(day.total for day in self.month.days)
+        found = []
+        for place, day in enumerate(self.month.days):
+            if not day.total:
+                continue
+            ok, bad = (20 * many / highest for many in (day.completed, day.failed))
+            # A day with one failure, or one run, is to be seen beside one with thousands.
+            bad = max(bad, 3) if bad else 0
+            ok = max(min(ok, 22 - bad), 2) if ok else 0
+            found.append(
+                DayBar(4 * place, f"{ok:.1f}", f"{bad:.1f}", f"{22 - ok:.1f}", f"{max(22 - ok - bad, 0):.1f}")
+            )
+        return found
 
 
 @register.simple_tag(takes_context=True)
 def with_runs(context: template.Context, workflows: Iterable[Any]) -> list[ListedWorkflow]:
-    """``{% with_runs page.object_list as rows %}``: a page of workflows beside how their runs went, in two queries."""
+    """``{% with_runs page.object_list as rows %}``: a page of workflows beside how their runs went, in four queries."""
     tenant, listed = _tenant(context), list(workflows)
     if tenant is None or not listed:
-        return [ListedWorkflow(workflow, [], None, None) for workflow in listed]
+        return [ListedWorkflow(workflow, [], Month()) for workflow in listed]
     ids = [workflow.pk for workflow in listed]
     newest = newest_runs(tenant, ids)
-    figures = workflow_figures(tenant, ids, timezone.now() - timedelta(days=30))
-    return [
-        ListedWorkflow(workflow, newest.get(workflow.pk, []), found.success, found.cost)
-        for workflow in listed
-        for found in [figures.get(workflow.pk, WorkflowFigures())]
-    ]
+    months = months_of(tenant, ids, timezone.now())
+    return [ListedWorkflow(workflow, newest.get(workflow.pk, []), months[workflow.pk]) for workflow in listed]
 
 
 @register.simple_tag(takes_context=True)

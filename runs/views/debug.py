@@ -7,6 +7,7 @@ import uuid
 from django.http import HttpResponse
 from django.views.decorators.http import require_POST
 
+from runs.engine.scopes import Place
 from runs.forms import EditForm
 from runs.models import Run
 from runs.services.debug_run import (
@@ -17,6 +18,8 @@ from runs.services.debug_run import (
     step_run,
     toggle_breakpoint,
 )
+from runs.services.retry_items import retry_items, stop_items
+from runs.snapshots.item import parse_scope
 from runs.views.acting import control, get_run
 from workflows.tenancy.access import TenantRequest, permission_required
 from workflows.tenancy.roles import Permission
@@ -75,3 +78,34 @@ def edit(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         )
 
     return control(request, pk, change, "Changed")
+
+
+@require_POST
+@permission_required(Permission.CONTROL_RUNS)
+def items_act(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
+    """`retry=KEY`: the failed items again; `stop=SCOPE.KEY`: end what is left; `skip=SCOPE`: leave one item out."""
+    retry, stop, skip = (request.POST.get(name, "").strip()[:320] for name in ("retry", "stop", "skip"))
+    if retry:
+        return control(
+            request,
+            pk,
+            lambda run: retry_items(run=run, actor=request.actor, step=retry),
+            "Trying the items again",
+        )
+    place = parse_scope(skip) if skip else None
+    if place is not None:
+        return control(
+            request,
+            pk,
+            lambda run: _stopped(request, run, place.container, [place.index]),
+            "The item is left out",
+        )
+    scope, _, key = stop.rpartition(".")
+    return control(
+        request, pk, lambda run: _stopped(request, run, Place(key, scope), None), "The rest is stopped"
+    )
+
+
+def _stopped(request: TenantRequest, run: Run, place: Place, items: list[int] | None) -> Run:
+    stop_items(run=run, actor=request.actor, step=place.key, scope=place.scope, items=items)
+    return run

@@ -7,16 +7,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.http import HttpResponse, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.views.decorators.http import require_GET
 
 from runs.forms import HistoryForm
 from runs.metrics.histogram import Bar, Histogram, histogram
-from runs.models import Run
+from runs.models import Run, SavedView
 from runs.selectors import TEXT_LOOKS, HistoryFilter, in_order, matching_runs, open_counts, runs_of
+from runs.services.control_many import AT_ONCE
 from runs.services.export_runs import FORMATS, MOST_EXPORTED, exported_runs
+from runs.services.retention import policy_of
 from runs.snapshots.words import subject
 from runs.views.runs import strips
 from workflows.lib.errors import NotFound
@@ -59,6 +61,10 @@ class HistoryPage:
 @require_GET
 @tenant_required
 def index(request: TenantRequest) -> HttpResponse:
+    saved = list(SavedView.objects.for_tenant(request.tenant).filter(user=request.user))
+    first = next((view.query for view in saved if view.is_default), "")
+    if first and not request.GET:
+        return redirect(f"{request.path}?{first}")
     form = HistoryForm(request.GET, tenant=request.tenant)
     wanted = form.wanted()
     shape = histogram(request.tenant, wanted, timezone.now())
@@ -75,6 +81,10 @@ def index(request: TenantRequest) -> HttpResponse:
         "looked_through": TEXT_LOOKS if wanted.words else 0,
         "most_exported": MOST_EXPORTED,
         "states": open_counts(request.tenant),
+        "views": saved,
+        "policy": policy_of(request.tenant),
+        "newest": max((run.number for run in page.runs), default=0),
+        "bulk_at_once": AT_ONCE,
         "may_control": request.actor.may(Permission.CONTROL_RUNS),
     }
     return render(request, "runs/_history.html" if request.htmx else "runs/index.html", context)
@@ -92,7 +102,7 @@ def _page(tenant: Tenant, wanted: HistoryFilter, number: str, total: int) -> His
     # First only which: what a row shows would be joined for every row that is passed over.
     found = in_order(matching_runs(Run.objects.for_tenant(tenant), tenant, wanted), wanted)
     ids = list(found.values_list("pk", flat=True)[first : first + PAGE + 1])
-    known = {run.pk: run for run in runs_of(tenant).filter(pk__in=ids[:PAGE]).order_by()}
+    known = {run.pk: run for run in runs_of(tenant, ids[:PAGE]).order_by()}
     runs = [known[pk] for pk in ids[:PAGE] if pk in known]
     return HistoryPage(runs, place, total, len(ids) > PAGE and place < PAGES)
 

@@ -116,6 +116,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             if panel is not None and (panel.uses_model or panel.calls)
             else []
         ),
+        *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
         {"key": "attempts", "label": "Attempts"},
         {"key": "events", "label": "Events"},
     ]

@@ -49,6 +49,7 @@ def start(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
             version=form.wanted_version(),
             test=form.cleaned_data["test"],
             yolo=form.yolo_choice(),
+            breakpoints=form.cleaned_data["stops"],
             idempotency_key=sent.get("once", "")[:255],
         )
     except StepwellError as error:

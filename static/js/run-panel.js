@@ -99,7 +99,7 @@
       next?.click();
       next?.scrollIntoView({ block: "nearest" });
       event.preventDefault();
-    } else if (/^[1-5]$/.test(event.key)) {
+    } else if (/^[1-6]$/.test(event.key)) {
       panel()?.querySelectorAll('[role="tab"]')[Number(event.key) - 1]?.click();
     }
   });

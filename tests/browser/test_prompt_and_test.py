@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.test_builder import add_at_the_end, builder, card, cookies, saved
@@ -59,6 +61,23 @@ def test_data_is_chosen_and_mended_and_a_step_tested_and_pinned(builder: Page) -
     expect(page.locator("#steptest-result")).to_contain_text("Score Halden Cold Chain by")
     page.get_by_role("link", name="Preview").click()
     expect(page.locator("#step-preview")).to_contain_text("Score Halden Cold Chain by")
+    assert axe_violations(page) == []
+
+    # The answer's fields, in the table and as text: one value.
+    schema = page.locator("textarea[name=response_schema]")
+    page.get_by_role("button", name="Add a field", exact=True).click()
+    page.get_by_role("textbox", name="Name of field field_1").fill("score")
+    page.keyboard.press("Tab")
+    page.get_by_label("Kind of score").select_option("number")
+    page.get_by_label("What score is").fill("From 0 to 100")
+    page.keyboard.press("Tab")
+    field = {"score": {"type": "number", "description": "From 0 to 100"}}
+    page.wait_for_function(
+        "([area, wanted]) => area.value && JSON.stringify(JSON.parse(area.value).properties) === wanted",
+        arg=[schema.element_handle(), json.dumps(field, separators=(",", ":"))],
+    )
+    saved(page, lambda: schema.fill('{"type": "object", "properties": {"tier": {"type": "string"}}}'))
+    expect(page.get_by_role("textbox", name="Name of field tier")).to_have_value("tier")
     assert axe_violations(page) == []
 
     # A new name of the first step is written in the text of the second.

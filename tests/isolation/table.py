@@ -33,6 +33,7 @@ from workflows.services.change_persona import save_persona
 from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
 from workflows.services.create_workflow import create_workflow
+from workflows.services.email_templates import save_email_template
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
 from workflows.tenancy.keys import create_key
@@ -106,6 +107,11 @@ def a_version(world: World) -> dict[str, Any]:
     made = workflow(world.tenant, "Canary of Marlowe", latest_version=1, status="active")
     runs.version(made, runs.graph(runs.step("one")))
     return {"pk": made.pk, "number": 1}
+
+
+def an_email(world: World) -> dict[str, Any]:
+    made = save_email_template(actor=world.alice, name="canary", subject="Canary of Marlowe", text="Canary")
+    return {"pk": made.pk}
 
 
 def a_member(world: World) -> dict[str, Any]:
@@ -358,6 +364,10 @@ ROUTES: dict[str, Route] = {
     "workflows:member_remove": thing(a_member, POST=PEOPLE),
     "workflows:invitation_withdraw": thing(an_invitation, POST=PEOPLE),
     "workflows:prompts": page(GET=VIEW),
+    "workflows:emails": page(GET=VIEW),
+    "workflows:email_new": page(GET=EDIT, POST=EDIT, sample={"name": "x", "subject": "S", "text": "T"}),
+    "workflows:email": thing(an_email, GET=VIEW, POST=EDIT, sample={"subject": "S", "text": "T"}),
+    "workflows:email_remove": thing(an_email, POST=EDIT),
     "workflows:prompt_new": page(GET=EDIT, POST=EDIT, sample={"name": "Opener", "text": "Write."}),
     "workflows:prompt": thing(
         a_prompt, GET=VIEW, POST=EDIT, sample={"name": "Greeting", "text": "Write again.", "reach": "all"}
@@ -449,6 +459,10 @@ ROUTES: dict[str, Route] = {
     # --- runs and reviews
     "runs:dashboard": page(GET=VIEW),
     "runs:export": page(GET=VIEW),
+    "runs:news": page(GET=VIEW),
+    "runs:bulk": page(POST=CONTROL, sample={"act": "retry", "all": "1"}),
+    "runs:views": signed_in("POST", sample={"act": "save", "name": "Mine"}),  # one's own
+    "runs:retention": page(GET=VIEW, POST=PEOPLE, sample={"runs_days": "400"}),
     "runs:estimate": thing(a_workflow, GET=VIEW),
     "runs:index": page(GET=VIEW),
     "runs:find": page(GET=VIEW),
@@ -463,6 +477,7 @@ ROUTES: dict[str, Route] = {
     "runs:what_if": thing(a_step_of_a_run, GET=RUN, POST=RUN),
     "runs:adopt": thing(a_replay, POST=EDIT),
     "runs:compare": page(GET=VIEW),
+    "runs:items_act": thing(an_item, {"retry": "each"}, POST=CONTROL),
     "runs:whole": thing(a_run_that_is_over, GET=VIEW),
     "runs:items_csv": thing(an_item, GET=VIEW),
     "runs:step_once": thing(a_run, POST=CONTROL),
@@ -500,6 +515,7 @@ ROUTES: dict[str, Route] = {
     "reviews:decide": thing(a_review, POST=REVIEW, sample={"decision": "approve"}),
     "ws:/ws/runs/<uuid:pk>/": thing(a_run, GET=VIEW),
     "ws:/ws/bell/": page(GET=VIEW),
+    "ws:/ws/runs/": page(GET=VIEW),
     # --- templates
     "templates_app:index": page(GET=VIEW),
     "templates_app:detail": thing(a_template, GET=VIEW),

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from runs.engine.statuses import RunStatus
 from runs.models import Event, Review, Run
-from runs.services.control_run import cancel_run, resume_run, retry_run
+from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.decide_review import decide_review
 from runs.services.doctor import examine
 from tests.runs.support import definition_of, driven, event_types, node, started, statuses
@@ -206,3 +206,35 @@ def test_the_question_is_in_the_inbox_on_the_runs_page_and_in_the_api(world: Wor
     assert answer.status_code == 302
     assert driven(run).budget_extra == 1
     assert "Approved by Bob" in bob.get(reverse("reviews:detail", args=[shown["id"]])).content.decode()
+
+
+def test_a_persons_pause_outlives_the_budgets_question(world: World, server: FakeOpenAI) -> None:
+    """Who allows more says nothing about the pause of somebody else, and the other way round."""
+    run = driven(started(world.bob, chain(3, budget_usd=1)))
+    assert [entry["kind"] for entry in run.waiting_for] == ["budget"]
+    pause_run(run=run, actor=world.alice)
+    driven(run)
+    assert [entry["kind"] for entry in run.waiting_for] == ["budget", "pause"]
+    assert "Alice" in run.waiting_for[1]["sentence"]
+    decide_review(review=Review.objects.get(run=run), actor=world.bob, decision="approve")
+    made = len(server.requests)
+    driven(run)
+    assert (run.status, run.intent, len(server.requests)) == ("paused", "pause", made)
+    assert [entry["kind"] for entry in run.waiting_for] == ["pause"]
+    resume_run(run=run, actor=world.alice)
+    assert driven(run).status == "completed" or run.waiting_for[0]["kind"] == "budget"
+
+
+def test_a_pause_beside_the_budget_can_be_taken_back(world: World, server: FakeOpenAI) -> None:
+    run = driven(started(world.bob, chain(3, budget_usd=1)))
+    pause_run(run=run, actor=world.alice)
+    resume_run(run=run, actor=world.bob)
+    driven(run)
+    assert [entry["kind"] for entry in run.waiting_for] == ["budget"]
+    with pytest.raises(Conflict, match="waits for a decision"):
+        resume_run(run=run, actor=world.bob)
+    made = len(server.requests)
+    decide_review(review=Review.objects.get(run=run), actor=world.bob, decision="approve")
+    driven(run)
+    assert len(server.requests) > made
+    event_types(run)

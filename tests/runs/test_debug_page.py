@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.urls import reverse
 from runs.models import Event, Run
 from runs.services.debug_run import breakpoints_of
 from runs.snapshots import run_snapshot
+from runs.snapshots.receipt import receipt_of
 from runs.snapshots.words import one_line, subject
 from tests.runs.support import definition_of, driven, node, rows, started
 from tests.runs.test_drive_items import each, text
@@ -136,3 +138,71 @@ def test_rows_that_are_drawn_in_a_long_list_carry_one_form(world: World) -> None
     page = client_of(world.bob).get(reverse("runs:detail", args=[run.pk])).content.decode()
     assert page.count('id="run-breakpoints"') == 1
     assert page.count('name="toggle"') == 60
+
+
+def test_phones_fold_finished_steps_without_a_rail_that_ends_in_the_air(world: World) -> None:
+    definition = make.graph(
+        *(make.step(key) for key in ("a", "b", "c", "d", "e", "f")), paths="a>b b>c c>d c>e d>f e>f"
+    )
+    run = make.run_of(world.bob, definition)
+    for key in ("a", "b", "c", "e"):
+        make.reached(run, key)
+    make.reached(run, "d", "running")
+    shown = run_snapshot(run)
+    # “e” is done too, but stands behind one that is not: folded alone it would cut the rails.
+    assert {row.key for row in shown.rows if row.fold} == {"a", "b", "c"}
+    assert shown.folded[0] == "3 steps done"
+    assert {line.x for line in shown.fold_rail.lines} == {10}, "the split itself is drawn in the gap below"
+    make.reached(run, "f", "running")
+    Run.objects.filter(pk=run.pk).update(event_seq=9)
+    run.step_runs.filter(step_key="d").update(status="completed", output={"content": "x"}, port="out")
+    assert len([row for row in run_snapshot(run).rows if row.fold]) == 5
+
+
+def test_the_receipt_says_what_was_lost_and_what_was_taken_over(
+    world: World, django_assert_num_queries: Any
+) -> None:
+    run = make.run_of(world.bob, make.graph(make.step("a", "llm"), make.step("b")), status="completed")
+    row = make.reached(run, "a", provider="openai", model="gpt-4o-mini")
+    make.attempt(
+        row, "failed", number=1, provider="openai", model="gpt-4o-mini", cost="0.002", input_tokens=10
+    )
+    hop = {"from": "openai:gpt-4o-mini", "to": "google:gemini", "code": "overloaded"}
+    make.attempt(row, "succeeded", number=2, provider="google", model="gemini", cost="0.01", hops=[hop])
+    make.reached(run, "b", reused=True)
+    with django_assert_num_queries(3):
+        receipt = receipt_of(run)
+    assert (receipt.failed, receipt.failed_cost, receipt.fallbacks, receipt.reused) == (
+        1,
+        Decimal("0.002"),
+        1,
+        1,
+    )
+    assert [charge.model for charge in receipt.charges] == ["gemini", "gpt-4o-mini"]
+    page = client_of(world.bob).get(reverse("runs:detail", args=[run.pk])).content.decode()
+    assert "Answered by a fallback" in page
+
+
+def test_items_are_stopped_left_out_and_tried_with_another_input_by_the_page(world: World) -> None:
+    definition = make.graph(make.step("each", "fan_out"))
+    run = make.run_of(world.bob, definition)
+    make.worked_through(run, "each", ["completed", "failed", "running", "pending"])
+    client = client_of(world.bob)
+    page = client.get(reverse("runs:detail", args=[run.pk])).content.decode()
+    assert "Stop the rest" in page
+    assert "Retry 1 failed" in page
+    one = client.get(
+        reverse("runs:item", args=[run.pk, "each[2]"]), headers={"HX-Request": "true"}
+    ).content.decode()
+    assert "Leave this item out" in one
+    assert post(client, run, "items_act", skip="each[2]").status_code == 204
+    assert post(client, run, "items_act", stop=".each").status_code == 204
+    sent = {"step": "each", "items": "1", "kind": "json", "value": '{"name": "Ada"}'}
+    assert post(client, run, "retry_items", **sent).status_code == 204
+    payloads = list(run.mail.order_by("id").values_list("payload", flat=True))
+    assert [(payload["op"], payload["items"]) for payload in payloads] == [
+        ("stop", [2]),
+        ("stop", None),
+        ("again", [1]),
+    ]
+    assert payloads[2]["values"] == {"1": {"value": {"name": "Ada"}}}

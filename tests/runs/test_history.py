@@ -106,11 +106,11 @@ def test_the_list_asks_the_database_as_often_for_many_runs_as_for_few(world, dja
     make.reached(make.run_of(world.bob, CHAIN, workflow=used), "a")
     client = client_of(world.bob)
     client.get(reverse("runs:index"))
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(19):
         client.get(reverse("runs:index"))
     for _ in range(20):
         make.reached(make.run_of(world.bob, CHAIN, workflow=used), "a")
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(19):
         client.get(reverse("runs:index"))
 
 

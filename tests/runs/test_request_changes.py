@@ -95,3 +95,16 @@ def test_what_is_refused(world: World) -> None:
     assert answer.status_code == 200, answer.content
     assert answer.json()["back_to"] == "a"
     assert statuses(driven(run))["g"] == "waiting"
+
+
+def test_ahead_of_time_only_what_the_gate_offers_can_be_decided(world: World) -> None:
+    nodes = [node("d", "delay", config={"duration": "1 hour"}), node("g", "review")]
+    run = driven(started(world.bob, definition_of(nodes, "d>g")))
+    for decision, code, words in (
+        ("changes", 409, "has not opened yet"),
+        ("maybe", 422, "none of the decisions"),
+    ):
+        answer = Api(world.bob).post(
+            f"/workflow-executions/{run.pk}/reviews/g/decide", {"decision": decision, "comment": "more"}
+        )
+        assert (answer.status_code, words in answer.content.decode()) == (code, True), answer.content

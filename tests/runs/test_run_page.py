@@ -327,5 +327,5 @@ def test_waiting_is_said_in_words(world):
         attempt=2,
     )
     snapshot = run_snapshot(run)
-    assert snapshot.note[1] == "Polish tries again at 12:00."
+    assert snapshot.waits == "Polish tries again at 12:00."
     assert snapshot.row("polish").summary.startswith("Tries again at ")

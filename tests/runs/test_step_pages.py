@@ -13,8 +13,8 @@ from runs.services.start_run import start_run
 from runs.services.try_step import try_step
 from tests.runs.support import definition_of, driven, node
 from tests.support.factories import World, client_of
-from workflows.definition.graph import Definition
-from workflows.models import Workflow
+from workflows.definition.graph import Definition, FieldDecl
+from workflows.models import Connection, Workflow
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import compile_draft
 
@@ -177,3 +177,46 @@ def test_a_viewer_reads_and_does_not_test(world):
     assert client.get(where).status_code == 200
     assert client.post(where, {"source": "input"}).status_code == 403
     assert client.post(address("step_pin", made, "tidy"), {"remove": "1"}).status_code == 403
+
+
+def test_declared_data_and_connections_have_their_forms(world):
+    ask = definition_of([node("call", "http_request", name="Call", config={"url": "https://x.example/"})])
+    made = drafted(world, ask)
+    Connection.objects.create(tenant=world.tenant, name="CRM", kind="bearer", secret="x", hosts=["x.example"])
+    Connection.objects.create(
+        tenant=world.other, name="Theirs", kind="bearer", secret="x", hosts=["x.example"]
+    )
+    client = client_of(world.bob)
+    page = client.get(reverse("workflows:builder", args=[made.pk]), {"open": "call"}).content.decode()
+    assert '<option value="CRM"' in page
+    assert "Theirs" not in page
+    where = reverse("workflows:step", args=[made.pk, "call"])
+    sent = {
+        "declared_inputs__shown": "1",
+        "declared_inputs__name": ["company", ""],
+        "declared_inputs__type": ["string", "any"],
+        "declared_inputs__required": ["yes", "no"],
+        "declared_inputs__description": ["Who asks", ""],
+    }
+    assert client.post(where, sent).status_code == 302
+    assert compile_draft(made).step("call").inputs == (FieldDecl("company", "string", True, "Who asks"),)
+    assert client.post(where, {"note": "n"}).status_code == 302
+    assert compile_draft(made).step("call").inputs, "what is not sent stays"
+    twice = {**sent, "declared_inputs__name": ["a", "a"], "field": "declared_inputs"}
+    refused = client.post(where, twice, headers={"HX-Request": "true"})
+    assert refused.status_code == 422
+    assert "there twice" in refused.content.decode()
+    items = client.get(address("step_data", made, "call")).json()["groups"]
+    assert {"path": "inputs.company", "note": "Who asks", "value": "", "sure": True} in [
+        item for group in items for item in group["items"]
+    ]
+    client.post(where, {"declared_inputs__shown": "1"})
+    assert compile_draft(made).step("call").inputs == ()
+
+
+def test_the_run_form_says_how_many_outputs_are_pinned(world):
+    made = drafted(
+        world, definition_of([node("a", pinned={"content": "x"}), node("b", pinned={"content": "y"})], "a>b")
+    )
+    html = client_of(world.bob).get(reverse("runs:start", args=[made.pk])).content.decode()
+    assert "2 pinned outputs are used in test runs." in html

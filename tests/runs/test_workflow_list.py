@@ -12,8 +12,9 @@ from django.test import RequestFactory
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from runs.models import Run
-from runs.selectors import workflow_figures
+from runs.metrics.workflow_days import months_of
+from runs.models import Run, StoredFigures
+from runs.services.roll_up import roll_up
 from runs.templatetags.runs import with_runs
 from tests.support import factories
 from tests.support.runs import graph, step, version
@@ -42,7 +43,8 @@ def context_of(actor: Actor) -> Context:
     return Context({"request": request})
 
 
-def test_success_and_cost_count_live_runs_that_ended(published: WorkflowVersion) -> None:
+@pytest.mark.parametrize("rolled", [False, True])
+def test_success_and_cost_count_live_runs_that_ended(published: WorkflowVersion, rolled: bool) -> None:
     now = timezone.now()
     ended(published, 1, "completed", cost=Decimal("0.10"))
     ended(published, 2, "completed", cost=Decimal("0.30"))
@@ -51,9 +53,16 @@ def test_success_and_cost_count_live_runs_that_ended(published: WorkflowVersion)
     ended(published, 5, "running", cost=Decimal("9"), completed_at=None)
     ended(published, 6, "failed", kind="test", cost=Decimal("9"))
     ended(published, 7, "failed", completed_at=now - timedelta(days=31))
-    found = workflow_figures(published.tenant, [published.workflow_id], now - timedelta(days=30))
-    figures = found[published.workflow_id]
-    assert figures.success == pytest.approx(2 / 3)
+    ended(published, 8, "completed", completed_at=now - timedelta(days=9), cost=Decimal("0.20"))
+    if rolled:
+        roll_up(at_once=1_000)
+        assert StoredFigures.objects.filter(hours=24, brief__isnull=False).count() >= 1
+        # What is stored is believed, so this one is not seen to have gone.
+        Run.objects.filter(number=8).delete()
+    figures = months_of(published.tenant, [published.workflow_id], now)[published.workflow_id]
+    assert [(day.completed, day.failed) for day in figures.days if day.total] == [(1, 0), (2, 1)]
+    assert (figures.runs, figures.week) == (4, 3)
+    assert figures.success == pytest.approx(3 / 4)
     assert figures.cost == Decimal("0.2")
 
 
@@ -96,7 +105,7 @@ def test_the_list_asks_the_same_queries_for_any_length(
         "{% for row in listed %}{{ row.workflow }}{% run_status row.last_runs.0 %}{% run_strip row.last_runs %}{% endfor %}"
     )
     context["rows"] = page.object_list
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         html = Template(source).render(context)
     assert html.count("Waiting for review") == count
     assert html.count('data-s="review"') == 4 * count

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import assert_never
@@ -93,15 +93,23 @@ class World:
         status: RunStatus,
         items: Iterable[tuple[Place, int, ItemState]] = (),
         rules: Iterable[tuple[Place, int, ItemRules]] = (),
+        *,
+        also: Callable[[], None] | None = None,
+        anew: bool = False,
     ) -> None:
-        """All of it or nothing: a crash before it loses everything, a crash after it loses only memory."""
+        """All of it or nothing: a crash before it loses everything, a crash after it loses only memory.
+
+        `also` changes what else the database holds. `anew`: completed items begin again, as somebody asked.
+        """
         self.may_crash()
+        if also is not None:
+            also()
         for container, round_, new_rules in rules:
             self.items[(container, round_)] = (new_rules, self.items.get((container, round_), (None, {}))[1])
         for container, round_, item in items:
             known = self.items[(container, round_)][1]
             before_item = known.get(item.index)
-            if before_item is not None and before_item.status is ItemStatus.COMPLETED:
+            if before_item is not None and before_item.status is ItemStatus.COMPLETED and not anew:
                 assert item == before_item, "a completed item changed"
             known[item.index] = item
         for step in changed:
@@ -128,6 +136,8 @@ class Driver:
         self.graph = world.graph
         self.state = world.load()
         self.in_flight: list[StartStep] = []
+        # What the next commit writes besides.
+        self.also: Callable[[], None] | None = None
 
     def drive(self) -> None:
         lost = interrupted(self.state, CRASH_LIMIT)
@@ -138,6 +148,8 @@ class Driver:
             self.world.commit(changed, {}, self.state.status)
         touched: set[Place] | None = None
         while not self.state.status.is_over:
+            if self.hears():
+                touched = None
             commands = plan(self.graph, self.state, self.world.now, touched)
             assert plan(self.graph, self.state, self.world.now, touched) == commands, (
                 "asked again it says the same"
@@ -148,6 +160,7 @@ class Driver:
                     f"what was not touched cannot matter: {commands} but {everything}"
                 )
             touched = set()
+            commands = self.held(commands)
             if commands:
                 touched |= self.apply(commands)
                 continue
@@ -161,6 +174,14 @@ class Driver:
                 "a run that waits for nothing"
             )
             return
+
+    def hears(self) -> bool:
+        """Read mail; whether everything has to be looked at again."""
+        return False
+
+    def held(self, commands: tuple[Command, ...]) -> tuple[Command, ...]:
+        """What may be done of what is planned."""
+        return commands
 
     def apply(self, commands: tuple[Command, ...]) -> set[Place]:
         changed: list[StepState] = []
@@ -228,7 +249,8 @@ class Driver:
                     assert command.failure is None, "the run is stuck"
                 case _:
                     assert_never(command)
-        self.world.commit(changed, outputs, status, items, rules)
+        self.world.commit(changed, outputs, status, items, rules, also=self.also)
+        self.also = None
         for place, _, new_rules in rules:
             found = self.state.items(place)
             assert found is not None
@@ -410,11 +432,21 @@ def decide_gates(world: World) -> bool:
     return decided
 
 
-def run_to_end(world: World, *, retries: int = 3, deadline: int = 10_000) -> World:
-    """Drive, crash, drive again, decide gates, let time pass and retry failures, until the run is over."""
+def run_to_end(
+    world: World,
+    *,
+    retries: int = 3,
+    deadline: int = 10_000,
+    driver: type[Driver] = Driver,
+    go_on: Callable[[World], bool] = lambda _: False,
+) -> World:
+    """Drive, crash, drive again, decide gates, let time pass and retry failures, until the run is over.
+
+    `go_on` is what people do to a run that rests; True: drive again at once.
+    """
     for _ in range(deadline):
         try:
-            Driver(world).drive()
+            driver(world).drive()
         except Crash:
             continue
         if world.status in (RunStatus.COMPLETED, RunStatus.CANCELLED):
@@ -427,7 +459,7 @@ def run_to_end(world: World, *, retries: int = 3, deadline: int = 10_000) -> Wor
             set_back(world, rewind(world.graph, state, None))
             world.status = RunStatus.PENDING
             continue
-        if decide_gates(world):
+        if go_on(world) or decide_gates(world):
             continue
         wake_at = resting(world.graph, world.load()).wake_at
         assert wake_at is not None, "nothing will ever wake this run"

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import random
 from datetime import datetime
+from typing import cast
 
 import pytest
 
-from runs.engine.commands import Command
+from runs.engine.commands import Command, FinishRun
 from runs.engine.planner import _all_places, plan, resting
 from runs.engine.scopes import Place
 from runs.engine.state import RunState, StepState
 from runs.engine.statuses import Intent, RunStatus, StepStatus
 from tests.simulation.graphs import random_graph
+from tests.simulation.meddling import Meddled, MeddledDriver
 from tests.simulation.model import START, Crash, Driver, World, run_to_end
 
 SEEDS = int(os.environ.get("STEPWELL_SIMULATION_SEEDS", "1500"))
@@ -132,3 +134,27 @@ def check_end(world: World) -> None:
     for row in rows.values():
         if row.status is StepStatus.COMPLETED:
             assert row.port is not None
+
+
+@pytest.mark.parametrize("seeds", chunks(), ids=str)
+def test_every_run_ends_right_whatever_people_change_in_it(seeds: range) -> None:
+    """Work sent back, done again, edited, stopped and held at random moments, with crashes at every commit."""
+    for seed in seeds:
+        world = Meddled(random_graph(seed, containers=seed % 3 > 0), seed, crash_chance=0.03)
+        try:
+            run_to_end(world, driver=MeddledDriver, go_on=lambda world: cast(Meddled, world).resume())
+            check_end(world)
+            check_agreement(world)
+        except AssertionError as error:
+            story = "; ".join(world.story)
+            raise AssertionError(f"seed {seed}: {error} (people: {story})") from error
+
+
+def check_agreement(world: World) -> None:
+    """The rows of a completed run agree with each other: nothing more would follow from them."""
+    if world.status is not RunStatus.COMPLETED:
+        return
+    world.status = RunStatus.RUNNING
+    commands = plan(world.graph, world.load(), world.now)
+    assert [type(command) for command in commands] == [FinishRun], commands
+    world.status = RunStatus.COMPLETED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from uuid import UUID
 from django.db import connection
 
 from tests.support.jobs import eventually
+from tests.support.postgres import restart_server
 from tests.support.site import LEASE_SECONDS, Site, kill
 
 START_SECONDS = 180.0
@@ -35,7 +37,7 @@ class Faults:
 
     def all(self) -> dict[str, Callable[[list[UUID]], None]]:
         """Every fault by name; each is given the runs that are under way and returns when it is over."""
-        return {
+        found: dict[str, Callable[[list[UUID]], None]] = {
             "a worker killed": self.kill_worker,
             "all workers and keepers killed": self.kill_everybody,
             "a keeper killed": self.kill_keeper,
@@ -46,6 +48,10 @@ class Faults:
             "a worker frozen": self.freeze,
             "a worker told to stop": self.stop_worker,
         }
+        # The server of a test run that is spread over processes is not ours alone.
+        if "TEST_POSTGRES_OWNER" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
+            found["PostgreSQL restarted"] = self.restart_postgres
+        return found
 
     def kill_worker(self, runs: list[UUID]) -> None:
         place = self.chance.randrange(2)
@@ -94,6 +100,11 @@ class Faults:
         worker.send_signal(signal.SIGSTOP)
         time.sleep(LEASE_SECONDS * (5 if self.long else 1.5))
         worker.send_signal(signal.SIGCONT)
+
+    def restart_postgres(self, runs: list[UUID]) -> None:
+        """The server dies without a farewell, is away for seconds and recovers what was committed."""
+        connection.close()
+        assert restart_server()
 
     def database_away(self, runs: list[UUID]) -> None:
         """SQLite: locked by another process. PostgreSQL: every connection is cut and none is let in, as at a restart."""

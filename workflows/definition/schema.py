@@ -290,11 +290,12 @@ class _Reader:
         )
 
     def _library(self, data: Mapping[str, Any], path: str) -> JSONObject:
-        """Texts of prompts and personas that came along."""
+        """Texts of prompts, personas and mails that came along."""
         library = self._object(data, "library", path)
-        self._unknown_keys(library, ("prompts", "personas"), path)
+        self._unknown_keys(library, ("prompts", "personas", "emails"), path)
         self._list(library, "prompts", path, self._library_prompt)
         self._list(library, "personas", path, self._library_text)
+        self._list(library, "emails", path, self._library_email)
         return library
 
     def _library_text(self, entry: Mapping[str, Any], path: str, index: int) -> None:
@@ -309,6 +310,10 @@ class _Reader:
         number = entry.get("version")
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             self.wrong(f"{path}.version", "bad_value", f"{path}.version must be a whole number from 1.")
+        self._list(entry, "parameters", path, self._library_parameter)
+
+    def _library_email(self, entry: Mapping[str, Any], path: str, index: int) -> None:
+        self._library_text(entry, path, index)
         self._list(entry, "parameters", path, self._library_parameter)
 
     def _library_parameter(self, entry: Mapping[str, Any], path: str, index: int) -> None:

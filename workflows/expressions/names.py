@@ -32,7 +32,7 @@ NAMES: Final[Mapping[str, str]] = {
     "index": "the position of that item, from 0",
     "previous": "the output of the step before",
     "loop": "the state of the loop around this step",
-    "run": "the run itself: id, number, started_at",
+    "run": "the run itself: id, number, started_at, is_test, feedback",
     "trigger": "what started the run: type, data",
     "project": "the project: notes, patterns, insights",
 }

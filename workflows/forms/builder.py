@@ -14,6 +14,7 @@ from workflows.definition.graph import (
     Definition,
     ErrorChoice,
     ErrorPolicy,
+    FieldDecl,
     JoinKind,
     JoinRule,
     Losers,
@@ -26,7 +27,7 @@ from workflows.definition.graph import (
 from workflows.definition.layout import snap
 from workflows.definition.operations import After, AsRoot, AtEnd, Before, OnEdge, Place
 from workflows.definition.retry import RetryPolicy
-from workflows.definition.schema import BUDGET_POLICIES
+from workflows.definition.schema import BUDGET_POLICIES, FIELD_TYPES
 from workflows.lib.errors import Invalid, Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.lib.limits import FALLBACK_MODELS
@@ -83,7 +84,32 @@ def changed_policies(step: StepDef, kind: StepType, data: Mapping[str, Any]) -> 
         found["on_error"] = _on_error(step.on_error, data)
     if any(name.startswith("join__") for name in data):
         found["join"] = _join(step.join, data)
+    for name in ("inputs", "outputs"):
+        if f"declared_{name}__shown" in data:
+            found[name] = _declared(f"declared_{name}", data)
     return found
+
+
+def _declared(control: str, data: Mapping[str, Any]) -> tuple[FieldDecl, ...]:
+    """The whole table of declared fields as posted; lines without a name are left out."""
+    columns = {
+        name: data.getlist(f"{control}__{name}") if isinstance(data, QueryDict) else []
+        for name in ("name", "type", "required", "description")
+    }
+    found: dict[str, FieldDecl] = {}
+    for line, said in enumerate(columns["name"]):
+        cell = {column: values[line] if line < len(values) else "" for column, values in columns.items()}
+        name, kind = said.strip(), cell["type"] or "any"
+        if not name:
+            continue
+        if name in found:
+            _refuse(control, f"“{name}” is there twice.")
+        if kind not in FIELD_TYPES:
+            _refuse(control, "Choose a kind of data from the list.")
+        found[name] = FieldDecl(
+            name[:100], kind, cell["required"] == "yes", cell["description"].strip()[:1000]
+        )
+    return tuple(found.values())
 
 
 def _retry(step: StepDef, kind: StepType, data: Mapping[str, Any]) -> RetryPolicy | None:

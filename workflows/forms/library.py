@@ -67,6 +67,46 @@ class PersonaForm(forms.Form):
     )
 
 
+class EmailTemplateForm(forms.Form):
+    """A mail: its name (fixed once it is there), subject, text, and variables, one a line."""
+
+    name = forms.CharField(label="Name", max_length=80, help_text="Steps name it: letters and _.")
+    description = forms.CharField(label="In one line", max_length=300, required=False)
+    subject = forms.CharField(
+        label="Subject", max_length=250, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    text = forms.CharField(
+        label="Text",
+        widget=forms.Textarea(attrs={"rows": 14, "data-autogrow": ""}),
+        help_text="{{ name }} is one of the variables below, {{ text }} the step's own text.",
+    )
+    as_html = forms.BooleanField(
+        label="Markdown: goes out formatted, with the plain text beside it", required=False, initial=True
+    )
+    variables = forms.CharField(
+        label="Variables",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "data-autogrow": ""}),
+        help_text="One a line: its name, or name = what stands there when a step leaves it empty.",
+    )
+
+    def parameters(self) -> list[Parameter]:
+        """The lines as parameters; those without a default have to be filled in."""
+        found = []
+        for line in str(self.cleaned_data["variables"]).splitlines():
+            name, equals, default = (part.strip() for part in line.partition("="))
+            if name:
+                found.append(Parameter(name, required=not equals, default=default if equals else None))
+        return found
+
+
+def variables_in_lines(parameters: Iterable[Parameter]) -> str:
+    return "\n".join(
+        one.name if one.required and one.default is None else f"{one.name} = {one.default or ''}".rstrip()
+        for one in parameters
+    )
+
+
 def parameter_rows(parameters: Iterable[Any] = (), *, empty: int = EMPTY_ROWS) -> list[dict[str, Any]]:
     """The parameters as rows of the form, and some empty ones."""
     rows: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 from workflows.models.change import DraftChange
 from workflows.models.connection import Connection
 from workflows.models.credit import CreditAlert
+from workflows.models.email_template import EmailTemplate
 from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
 from workflows.models.version import WorkflowVersion
@@ -14,6 +15,7 @@ __all__ = [
     "DomainEvent",
     "DraftChange",
     "Edge",
+    "EmailTemplate",
     "LibraryUse",
     "Persona",
     "Prompt",

@@ -13,6 +13,7 @@ from typing import Any, Final
 from workflows.definition.graph import (
     Definition,
     ErrorChoice,
+    FieldDecl,
     JoinKind,
     Losers,
     StepDef,
@@ -133,7 +134,10 @@ def sections_of(
     grouped: dict[str, tuple[list[Control], list[Control]]] = {}
     for name, field in fields.items():
         control = _control(step, name, field, values[name], tuple(by_field.get(name, ())))
-        if library is not None and field.kind in ("persona", "library_prompt"):
+        if library is not None and name == "connection" and field.kind == "text":
+            said = str(control.value or "")
+            control = replace(control, kind="choice", value=said, choices=library.connections(said))
+        elif library is not None and field.kind in ("persona", "library_prompt", "email_template"):
             control = _of_library(control, library)
         control = replace(
             control,
@@ -188,6 +192,10 @@ def _of_library(control: Control, library: LibraryChoices) -> Control:
         chosen = str(control.value or "")
         value = library.persona_value(chosen)
         return replace(control, kind="choice", value=value, choices=library.personas(chosen))
+    if control.kind == "email_template":
+        return replace(
+            control, kind="library_prompt", value=library.email(control.value or {}), takes_data=True
+        )
     return replace(control, value=library.prompt(control.value or {}), takes_data=True)
 
 
@@ -467,6 +475,56 @@ def join_section(step: StepDef, paths: int, problems: Sequence[Problem]) -> Sect
             ),
         ),
         hint=f"{paths} paths arrive here.",
+    )
+
+
+DECLARED_TYPES: Final = (
+    ("any", "Anything"),
+    ("string", "Text"),
+    ("number", "Number"),
+    ("boolean", "Yes or no"),
+    ("object", "Object"),
+    ("array", "List"),
+)
+
+
+def declared_section(step: StepDef, problems: Sequence[Problem], *, extra_rows: str = "") -> Section:
+    """“What goes in and out”: the declared inputs and outputs, which are held against the data of every run."""
+
+    def of(name: str, label: str, word: str, fields: Sequence[FieldDecl], help: str) -> Control:
+        rows: tuple[Any, ...] = tuple(fields)
+        return Control(
+            name=f"declared_{name}",
+            id=f"{step.key}-declared-{name}",
+            kind="declared",
+            label=label,
+            help=help,
+            names=word,
+            value="",
+            entries=(*rows, {}) if extra_rows == f"declared_{name}" else rows,
+            choices=DECLARED_TYPES,
+            problems=tuple(problem for problem in problems if field_of(problem) == name),
+        )
+
+    return Section(
+        "What goes in and out",
+        (),
+        (
+            of(
+                "inputs",
+                "What it needs",
+                "input",
+                step.inputs,
+                "Looked for in what comes in, the run form and the variables; used as {{inputs.name}}. What must be there and is not fails the step before it starts.",
+            ),
+            of(
+                "outputs",
+                "What it gives",
+                "output",
+                step.outputs,
+                "The output is held against this. What is missing or of another kind fails the step.",
+            ),
+        ),
     )
 
 

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from workflows.definition.library import Parameter
+from workflows.definition.library import EmailText, Parameter
 from workflows.lib.jsontypes import JSONObject, JSONValue
-from workflows.models import PromptVersion
+from workflows.models import Connection, EmailTemplate, PromptVersion
+from workflows.services.email_templates import emails_of
 from workflows.services.library import personas_of, prompts_of
 from workflows.tenancy.models import Tenant
 
@@ -48,6 +49,16 @@ class LibraryChoices:
         gone = ((chosen, f"{chosen} (not there)"),) if chosen and chosen.casefold() not in known else ()
         return (("", "None"), *self._personas, *gone)
 
+    @cached_property
+    def _connections(self) -> tuple[str, ...]:
+        rows = Connection.objects.for_tenant(self.tenant).order_by("name")
+        return tuple(rows.values_list("name", flat=True)[:500])
+
+    def connections(self, chosen: str) -> tuple[tuple[str, str], ...]:
+        """(value, label) of the tenant's connections; a name that is there no more stays to be seen."""
+        gone = ((chosen, f"{chosen} (not there)"),) if chosen and chosen not in self._connections else ()
+        return (("", "None: nothing is sent along"), *((name, name) for name in self._connections), *gone)
+
     def persona_value(self, chosen: str) -> str:
         """The chosen name as the list spells it."""
         return next((name for name, _ in self._personas if name.casefold() == chosen.casefold()), chosen)
@@ -72,6 +83,34 @@ class LibraryChoices:
             "parameters": self._parameters(found, said),
             "prompt": found.prompt if found is not None else None,
         }
+
+    def email(self, said: JSONObject) -> JSONObject:
+        """The same for the control of a mail template, which has no versions."""
+        wanted, given = str(said.get("name") or ""), said.get("parameters") or {}
+        found = next((one for one, _ in self._emails if one.name.casefold() == wanted.casefold()), None)
+        choices = [("", "None: only the text below"), *((one.name, one.name) for one, _ in self._emails)]
+        if wanted and found is None:
+            choices.append((wanted, f"{wanted} (not there)"))
+        declared = found.parameters if found is not None else ()
+        names = {one.name for one in declared}
+        rows = [_row(one, given.get(one.name)) for one in declared]
+        rows += [
+            ParameterRow(name, _shown(value), "No variable of this template.", False)
+            for name, value in given.items()
+            if name not in names
+        ]
+        return {
+            "name": found.name if found is not None else wanted,
+            "version": "",
+            "choices": choices,
+            "versions": [],
+            "parameters": rows,
+            "prompt": None,
+        }
+
+    @cached_property
+    def _emails(self) -> list[tuple[EmailText, EmailTemplate | None]]:
+        return emails_of(self.tenant)
 
     def _parameters(self, newest: PromptVersion | None, said: JSONObject) -> list[ParameterRow]:
         given: JSONObject = said.get("parameters") or {}

@@ -23,6 +23,7 @@ from workflows.presenters.builder_controls import (
     Control,
     Section,
     VariableRow,
+    declared_section,
     field_of,
     join_section,
     sections_of,
@@ -731,6 +732,7 @@ class BuilderPage:
             sections.append(join_section(step, len(paths), problems))
         if kind is not None and step.type not in ("start", "end"):
             sections.append(wrong_section(step, kind, problems))
+            sections.append(declared_section(step, problems, extra_rows=self.extra_rows))
         ports = dict(self._ports(step))
         fields = {control.name.split("__")[0] for section in sections for control in _all(section)}
         before = self.definition.ancestors(step.key) | {step.key}

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from workflows.definition.exchange import Bundle, WorkflowText, bundle_to_json, fragment_to_json
 from workflows.definition.graph import Definition
+from workflows.definition.library import sections_of
 from workflows.definition.travel import with_workflow_names, without_secrets, workflow_names
 from workflows.lib.documents import write_json, write_yaml
 from workflows.lib.errors import Invalid, NotFound, Problem
@@ -19,6 +20,7 @@ from workflows.selectors import visible_workflows
 from workflows.services.compile_drafts import compile_drafts
 from workflows.services.definitions import load_definition
 from workflows.services.drafts import compile_draft
+from workflows.services.library import with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -113,7 +115,11 @@ def _check(workflow: Workflow, actor: Actor) -> None:
 def _document(
     tenant: Tenant, rows: Sequence[Workflow], definitions: Sequence[Definition], format: str, name: str
 ) -> Exported:
-    # Prompts and personas travel by their names; what a version has frozen of them stays with it.
+    # Steps name prompts and personas; their texts travel once for all of them, as a draft finds or a version has frozen them.
+    # All steps are looked up at once: two queries, however many workflows.
+    steps = tuple(step for definition in definitions for step in definition.steps)
+    frozen = definitions[0].library if len(definitions) == 1 else {}
+    carried = sections_of([with_library(Definition(steps=steps, library=frozen), tenant)])
     cleaned = [without_secrets(replace(definition, library={})) for definition in definitions]
     named = _named(tenant, [definition for definition, _ in cleaned])
     bundle = Bundle(
@@ -126,7 +132,8 @@ def _document(
                 row.project.name if row.project is not None else "",
             )
             for row, definition in zip(rows, named, strict=True)
-        )
+        ),
+        carried,
     )
     left = tuple(
         f"{row.name}: {what}" for row, (_, names) in zip(rows, cleaned, strict=True) for what in names

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
@@ -12,6 +12,7 @@ from django.db import transaction
 
 from workflows.definition.exchange import WorkflowText, read_bundle, refuse
 from workflows.definition.graph import Definition
+from workflows.definition.library import SECTIONS, Library, library_of_sections, only_used
 from workflows.definition.travel import with_workflow_names, workflow_names
 from workflows.definition.validation import validate
 from workflows.lib.documents import Document, read_document
@@ -24,7 +25,7 @@ from workflows.services.check_workflow import models_of
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import refuse_bad_structure
 from workflows.services.fields import clean_description, clean_name, clean_tags
-from workflows.services.library import library_problems, with_library
+from workflows.services.library import adopt_library, library_problems, missing_from, with_library
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -61,6 +62,8 @@ class Entry:
     existing: Workflow | None
     new_project: bool
     problems: tuple[Problem, ...]
+    # What the document brings along for it and the tenant has not.
+    brings: Library = field(default_factory=Library)
 
     @property
     def errors(self) -> int:
@@ -88,7 +91,7 @@ def look_through(*, actor: Actor, text: str) -> tuple[Entry, ...]:
     actor.require(Permission.EDIT_WORKFLOWS)
     document = read_document(text)
     try:
-        found = _checked(document)
+        found, carried = _checked(document)
     except Invalid as error:
         raise Invalid(error.message, code=error.code, problems=document.placed(error.problems)) from error
     by_name: dict[str, Workflow] = {}
@@ -99,6 +102,7 @@ def look_through(*, actor: Actor, text: str) -> tuple[Entry, ...]:
         name.casefold() for name in Project.objects.for_tenant(actor.tenant).values_list("name", flat=True)
     }
     missing = _missing_workflows(actor, found)
+    new = missing_from(Definition(library=carried.to_json()), actor.tenant)
     check = models_of(actor.tenant)
     return tuple(
         Entry(
@@ -110,9 +114,10 @@ def look_through(*, actor: Actor, text: str) -> tuple[Entry, ...]:
                 for problem in (
                     *validate(each.definition, CATALOG, models=check),
                     *missing(each.definition),
-                    *_missing_of_library(actor, each.definition),
+                    *_missing_of_library(actor, each.definition, only_used(new, each.definition)),
                 )
             ),
+            only_used(new, each.definition),
         )
         for each in found
     )
@@ -125,13 +130,15 @@ def import_document(
     if_there: str = IfThere.NEW,
     choices: Mapping[str, str] | None = None,
     project: Project | None = None,
+    with_texts: bool = True,
 ) -> tuple[Imported, ...]:
     """Make the workflows of a document, all of them or none.
 
     `if_there` decides for names that the tenant has already, `choices` (name → decision) for single ones: a new
     workflow under a free name, the existing one's draft (its versions stay), or not at all. With `project` everything
     goes there, else into the projects that the document names, which are made where they are missing.
-    Raises like `look_through`, and Conflict for a draft that cannot be changed.
+    `with_texts`: prompts and personas that the document brings and the tenant has not are added; names that are there
+    stay as they are. Raises like `look_through`, and Conflict for a draft that cannot be changed.
     """
     entries = look_through(actor=actor, text=text)
     decisions = [_decision(entry, if_there, choices or {}) for entry in entries]
@@ -144,6 +151,8 @@ def import_document(
                 made.append(Imported(entry.text.name, Done.SKIPPED, entry.existing))
                 continue
             definition = with_workflow_names(entry.text.definition, _Renamed(entries, names))
+            if with_texts and entry.brings != Library():
+                adopt_library(replace(definition, library=entry.brings.to_json()), actor)
             home = project if project is not None else _project(actor, entry.text.project, projects)
             made.append(_take_over(actor, entry, decision, name, definition, home))
     return tuple(made)
@@ -191,10 +200,12 @@ def _take_over(
     return Imported(text.name, Done.CREATED, made)
 
 
-def _checked(document: Document) -> tuple[WorkflowText, ...]:
-    """The document's workflows, their words cleaned; Invalid with everything that is wrong with them."""
-    bundle, wrong = read_bundle(document.data, CATALOG)
-    problems = list(wrong)
+def _checked(document: Document) -> tuple[tuple[WorkflowText, ...], Library]:
+    """The document's workflows, their words cleaned, and the texts that it carries; Invalid with everything that is
+    wrong with them."""
+    bundle, wrong = read_bundle(document.data, CATALOG, sections=SECTIONS)
+    carried, bad = library_of_sections(bundle.sections)
+    problems = [*wrong, *bad]
     found = []
     for each in bundle.workflows:
 
@@ -231,7 +242,7 @@ def _checked(document: Document) -> tuple[WorkflowText, ...]:
         message = "There are no workflows in this document."
         problems.append(Problem("missing", message, field="workflows", path="workflows"))
     refuse(list({(problem.path, problem.message): problem for problem in problems}.values()))
-    return tuple(found)
+    return tuple(found), carried
 
 
 def _in(path: str, name: str | None) -> str:
@@ -279,14 +290,16 @@ def _missing_workflows(
     return problems
 
 
-def _missing_of_library(actor: Actor, definition: Definition) -> list[Problem]:
+def _missing_of_library(actor: Actor, definition: Definition, brought: Library) -> list[Problem]:
     """Which prompts and personas its steps name that this tenant has not, each with the place of its step."""
     places = {step.key: index for index, step in enumerate(definition.steps)}
     return [
         replace(problem, path=f"nodes[{places[problem.step_key]}].config.{problem.field}")
         if problem.step_key in places
         else problem
-        for problem in library_problems(with_library(definition, actor.tenant), actor.tenant)
+        for problem in library_problems(
+            with_library(replace(definition, library=brought.to_json()), actor.tenant), actor.tenant
+        )
     ]
 
 

@@ -27,6 +27,7 @@ from workflows.lib.builtin_personas import BUILTIN, BuiltinPersona, builtin
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONValue
 from workflows.models import LibraryUse, Persona, Prompt, PromptVersion, WorkflowVersion
+from workflows.services.email_templates import email_problems, frozen_emails
 from workflows.steps.prompts import BadParameter, read_value
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -93,7 +94,7 @@ def with_library(definition: Definition, tenant: Tenant) -> Definition:
     """The definition with the texts that its steps name: what a run or a document depends on is in it.
 
     A draft has none; what a definition carries already (of a version that is run again) stays as it is.
-    At most two queries, none where no step names anything. What is not found is left out: `library_problems` says it.
+    At most three queries, none where no step names anything. What is not found is left out: `library_problems` says it.
     """
     if not uses_library(definition):
         return replace(definition, library={}) if definition.library else definition
@@ -107,6 +108,7 @@ def with_library(definition: Definition, tenant: Tenant) -> Definition:
     library = Library(
         prompts=(*kept, *(_prompts(tenant, missing) if missing else ())),
         personas=(*known, *(_personas(tenant, nobody) if nobody else ())),
+        emails=frozen_emails(definition, carried, tenant),
     )
     return replace(definition, library=library.to_json())
 
@@ -177,6 +179,7 @@ def library_problems(definition: Definition, tenant: Tenant) -> tuple[Problem, .
         if use is not None:
             prompt = library.prompt(use)
             found += _no_prompt(step, use, tenant) if prompt is None else _parameters(step, use, prompt)
+    found += email_problems(definition, tenant)
     return tuple(found)
 
 

@@ -8,7 +8,11 @@ from typing import Final
 from django import forms
 
 from workflows.definition.graph import StepDef
+from workflows.definition.library import EMAIL_TEMPLATE, email_use
 from workflows.definition.retry import THREE_TIMES
+from workflows.expressions.errors import TextError
+from workflows.expressions.names import Scope
+from workflows.expressions.template import render
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.steps.base import (
@@ -22,10 +26,21 @@ from workflows.steps.base import (
     StepContext,
     StepType,
 )
-from workflows.steps.fields import ChoiceField, TemplateField, filled
+from workflows.steps.fields import ChoiceField, EmailTemplateField, TemplateField, filled
+from workflows.steps.fields.base import REQUIRED
 from workflows.steps.outward import notes_of, on_unknown_field
+from workflows.steps.prompts import read_value
 from workflows.steps.registry import register
-from workflows.steps.values import PREVIOUS, check_output, clip, needed_text, plural, text_of, value_of
+from workflows.steps.values import (
+    PREVIOUS,
+    as_step_error,
+    check_output,
+    clip,
+    needed_text,
+    plural,
+    text_of,
+    value_of,
+)
 
 MAX_RECIPIENTS: Final = 50
 _SUBJECT_CHARS: Final = 250
@@ -51,13 +66,18 @@ class EmailStep(StepType):
             required=True,
             other_names=("recipient", "recipients"),
         )
-        subject = TemplateField(label="Subject", section="Mail", rows=1, required=True)
+        template = EmailTemplateField(
+            help_text="A mail of the workspace, with variables to fill in. Without one, only what stands below."
+        )
+        subject = TemplateField(
+            label="Subject", section="Mail", rows=1, help_text="With a template: only to say it differently."
+        )
         body = TemplateField(
             label="Text",
             section="Mail",
             rows=8,
             initial=PREVIOUS,
-            required=True,
+            help_text="With a template: what stands where it says {{ text }}.",
             other_names=("text", "message"),
         )
         format = ChoiceField(
@@ -81,6 +101,7 @@ class EmailStep(StepType):
 
     def summary(self, config: JSONObject) -> str:
         to, subject = str(config.get("to") or "").strip(), str(config.get("subject") or "").strip()
+        subject = subject or str((config.get("template") or {}).get("name") or "")
         if not to:
             return "No address yet"
         return f"To {clip(to, 50)}" + (f": {clip(subject, 60)}" if subject else "")
@@ -96,6 +117,12 @@ class EmailStep(StepType):
 
     def check(self, step: StepDef) -> tuple[Problem, ...]:
         problems = []
+        if email_use(step) is None:
+            problems += [
+                Problem(REQUIRED, f"“{label}” is empty.", field=name, fix="Fill it in, or choose a template.")
+                for name, label in (("subject", "Subject"), ("body", "Text"))
+                if not str(step.config.get(name) or "").strip()
+            ]
         for name in ("to", "reply_to"):
             written = str(step.config.get(name) or "")
             if written.strip() and "{{" not in written:
@@ -123,9 +150,7 @@ class EmailStep(StepType):
                 field="to",
                 fix="Write to them one by one, in a loop.",
             )
-        # One line, whatever the data holds: a line break would begin a header of its own.
-        subject = " ".join(needed_text(context, setting["subject"], field="subject", label="Subject").split())
-        text = needed_text(context, setting["body"], field="body", label="Text")
+        subject, text, formatted = _written(context, setting)
         if len(text) > _BODY_CHARS:
             raise NoEffect(
                 f"A mail has at most {_BODY_CHARS:,} characters, and this one has {len(text):,}.",
@@ -134,7 +159,7 @@ class EmailStep(StepType):
             )
         reply_to = addresses_in(text_of(context, setting["reply_to"], field="reply_to"), field="reply_to")
         html = ""
-        if setting["format"] == "markdown":
+        if formatted:
             from workflows.lib.markdown import render_markdown
 
             html = render_markdown(text)
@@ -156,6 +181,43 @@ class EmailStep(StepType):
         }
         who = email.to[0] if len(email.to) == 1 else plural(len(email.to), "address", "addresses")
         return Completed(check_output(output), notes=notes_of(receipt, f"Sent to {clip(who)}"))
+
+
+def _written(context: StepContext, setting: JSONObject) -> tuple[str, str, bool]:
+    """(subject, text, whether it goes out formatted): the step's own, or those of its template. Raises StepError."""
+    use = email_use(context.step)
+    if use is None:
+        subject = needed_text(context, setting["subject"], field="subject", label="Subject")
+        text = needed_text(context, setting["body"], field="body", label="Text")
+        return _one_line(subject), text, setting["format"] == "markdown"
+    found = context.library.email(use.name)
+    if found is None:
+        message = f"There is no mail template “{use.name}”."
+        raise NoEffect(message, code="unknown_template", field=EMAIL_TEMPLATE, fix="Choose another one.")
+    given: JSONObject = {
+        name: value_of(context, value, field=f"{EMAIL_TEMPLATE}.parameters.{name}")
+        for name, value in use.parameters.items()
+    }
+    own: JSONObject = {}
+    for one in found.parameters:
+        value = given.get(one.name)
+        value = one.default if value in (None, "") else value
+        if value in (None, "") and one.required:
+            message = f"The template “{found.name}” needs a value for “{one.name}”."
+            raise NoEffect(message, code="missing_parameter", field=EMAIL_TEMPLATE)
+        own[one.name] = "" if value is None else read_value(one, value)
+    own["text"] = text_of(context, setting["body"], field="body")
+    subject = text_of(context, setting["subject"], field="subject").strip()
+    try:
+        scope = Scope(parameters=own)
+        return _one_line(subject or render(found.subject, scope)), render(found.text, scope), found.as_html
+    except TextError as error:
+        raise as_step_error(error, EMAIL_TEMPLATE) from error
+
+
+def _one_line(text: str) -> str:
+    """One line, whatever the data holds: a line break would begin a header of its own."""
+    return " ".join(text.split())
 
 
 def addresses_in(value: JSONValue, *, field: str) -> list[str]:

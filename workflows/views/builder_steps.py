@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from workflows.definition.edits import body_of, step_of
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.healing import group_of
-from workflows.definition.library import PROMPT, prompt_use
+from workflows.definition.library import EMAIL_TEMPLATE, PROMPT, email_use, prompt_use
 from workflows.definition.operations import (
     Edit,
     OperationRefused,
@@ -132,16 +132,19 @@ def _save(request: TenantRequest, workflow: Workflow, key: str) -> HttpResponse:
         "row": page.row(key),
         "start": page.start_row if page.start is not None and page.start.key == key else None,
         "saved_at": timezone.localtime(),
-        # Another prompt has other parameters.
-        "drawn_again": field if field == PROMPT and _other_prompt(was, now) else "",
+        # Another prompt or mail template has other parameters.
+        "drawn_again": field if _other_prompt(field, was, now) else "",
     }
     response = render(request, "workflows/builder/_answer_field.html", context)
     response["HX-Trigger"] = json.dumps({"builder:saved": {"revision": workflow.revision, "key": key}})
     return response
 
 
-def _other_prompt(was: StepDef, now: StepDef) -> bool:
-    before, after = prompt_use(was), prompt_use(now)
+def _other_prompt(field: str, was: StepDef, now: StepDef) -> bool:
+    if field not in (PROMPT, EMAIL_TEMPLATE):
+        return False
+    use = prompt_use if field == PROMPT else email_use
+    before, after = use(was), use(now)
     return (before and (before.name, before.version)) != (after and (after.name, after.version))
 
 

@@ -97,7 +97,9 @@ def _taken_over(request: TenantRequest, text: str, entries: tuple[Entry, ...]) -
         entry.text.name: request.POST.get(f"choice_{index}", IfThere.NEW)
         for index, entry in enumerate(entries)
     }
-    made = import_document(actor=request.actor, text=text, choices=choices)
+    made = import_document(
+        actor=request.actor, text=text, choices=choices, with_texts="without_texts" not in request.POST
+    )
     done = [one for one in made if one.done is not Done.SKIPPED]
     skipped = len(made) - len(done)
     left = f" {skipped} left as {'it was' if skipped == 1 else 'they were'}." if skipped else ""
@@ -139,6 +141,7 @@ def _page(
         "section": "workflows",
         "document": text,
         "entries": [(entry, _mini(entry)) for entry in entries],
+        "brings": _brought(entries),
         "error": error,
         "problems": error.problems[:_MOST_SHOWN] if error is not None else (),
         "more_problems": max(0, len(error.problems) - _MOST_SHOWN) if error is not None else 0,
@@ -146,6 +149,14 @@ def _page(
     }
     status = error.status if error is not None else HTTPStatus.OK
     return render(request, "workflows/import.html", context, status=status)
+
+
+def _brought(entries: tuple[Entry, ...]) -> dict[str, list[str]]:
+    """Names of the prompts and personas that the document brings and the workspace has not, each once."""
+    prompts = {one.name.casefold(): one.name for entry in entries for one in entry.brings.prompts}
+    personas = {one.name.casefold(): one.name for entry in entries for one in entry.brings.personas}
+    found = {"prompts": sorted(prompts.values()), "personas": sorted(personas.values())}
+    return found if any(found.values()) else {}
 
 
 def _mini(entry: Entry) -> Mini:

@@ -17,6 +17,7 @@ from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
 from runs.services.reassign_review import remind_reviews
 from runs.services.recover_runs import prune_stale, recover_runs
+from runs.services.retention import prune_runs
 from runs.services.ring_runs import ring_due_runs
 from runs.services.roll_up import roll_up, roll_up_recent
 from runs.services.send_notifications import send_in_background
@@ -64,6 +65,7 @@ class Command(BaseCommand):
                     Duty("recover_runs", recover_runs, every_s=60.0),
                     Duty("roll_up_recent", roll_up_recent, every_s=60.0),
                     Duty("roll_up", roll_up, every_s=1_800.0),
+                    Duty("prune_runs", prune_runs, every_s=600.0),
                     Duty("prune_stale", prune_stale, every_s=3_600.0),
                 ],
                 stop,

@@ -12,6 +12,7 @@ from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.locmem import EmailBackend
 from django.db import connections
+from django.test import Client
 
 from runs.models import Event, Notification, NotificationSend, NotificationSettings, Review, Run
 from runs.notifications import KINDS, Channel, Occasion, tell
@@ -354,3 +355,10 @@ def test_a_person_who_left_is_told_nothing_more(world: World) -> None:
     send_due()
     assert mail.outbox == []
     assert tell(occasion(world, round="2"), [world.bob.user, person()]) == []
+
+
+def test_the_admin_shows_what_was_not_sent(world: World, admin_client: Client) -> None:
+    tell(occasion(world), [world.bob.user])
+    NotificationSend.objects.update(status="failed", words="The mail server refuses the mail.")
+    page = admin_client.get("/admin/runs/notificationsend/?status__exact=failed").content.decode()
+    assert "The mail server refuses the mail." in page

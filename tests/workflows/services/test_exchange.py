@@ -205,7 +205,9 @@ def test_prompts_and_personas_are_named_and_missing_ones_are_said_with_their_pla
     assert "unknown_prompt" not in {problem.code for problem in here.problems}
     (there,) = look_through(actor=world.charlie, text=text)
     said = {problem.code: problem.path or "" for problem in there.problems}
-    assert "workflows[0].nodes[0].config.library_prompt" in said["unknown_prompt"]
+    # The prompt comes along; the persona is nobody's, here neither.
+    assert [one.name for one in there.brings.prompts] == ["House style"]
+    assert "unknown_prompt" not in said
     assert said["unknown_persona"].startswith("line ")
     import_document(actor=world.charlie, text=text)
     assert export_workflows(actor=world.charlie).text == text

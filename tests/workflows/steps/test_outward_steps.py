@@ -411,7 +411,12 @@ def test_a_mail_that_cannot_be_written_is_not_sent(config: dict[str, Any], data:
 
 def test_a_bad_address_is_told_in_the_editor():
     kind = registry.get("email")
-    (problem,) = kind.check(StepDef("s", "email", "S", config={"to": "ann@example.com, bob"}))
+    (problem,) = kind.check(
+        StepDef("s", "email", "S", config={"subject": "S", "body": "T", "to": "ann@example.com, bob"})
+    )
     assert problem.field == "to"
     assert "bob" in problem.message
-    assert kind.check(StepDef("s", "email", "S", config={"to": "{{input.a}}"})) == ()
+    assert (
+        kind.check(StepDef("s", "email", "S", config={"subject": "S", "body": "T", "to": "{{input.a}}"}))
+        == ()
+    )

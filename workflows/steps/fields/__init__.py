@@ -27,7 +27,7 @@ from workflows.steps.fields.durations import (
     DurationField,
     parse_duration,
 )
-from workflows.steps.fields.library import LibraryPromptField, PersonaField
+from workflows.steps.fields.library import EmailTemplateField, LibraryPromptField, PersonaField
 from workflows.steps.fields.lists import (
     CategoriesField,
     ListField,
@@ -89,6 +89,7 @@ __all__ = [
     "ConfigField",
     "ConfigWidget",
     "DurationField",
+    "EmailTemplateField",
     "ExpressionField",
     "FallbackField",
     "FormField",

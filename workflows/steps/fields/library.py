@@ -114,3 +114,18 @@ class LibraryPromptField(ConfigField):
         if not value or not value.get("parameters"):
             return value
         return {**value, "parameters": change(value["parameters"])}
+
+
+class EmailTemplateField(LibraryPromptField):
+    """A mail template of the workspace: `{"name", "parameters": {name: value}}`; also read: its bare name."""
+
+    kind = "email_template"
+    json_type = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "parameters": {"type": "object"}},
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("label", "Template")
+        kwargs.setdefault("section", "Mail")
+        super().__init__(**kwargs)
