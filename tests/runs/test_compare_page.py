@@ -112,7 +112,7 @@ def test_the_comparison_asks_as_often_for_many_steps_as_for_few(
                 make.reached(run, f"s{n}", output={"content": f"{run.number}: {n}\n" + "word " * 300})
         compared(a, b)
         client = client_of(world.bob)
-        with django_assert_max_num_queries(16) as seen:
+        with django_assert_max_num_queries(17) as seen:
             assert client.get(reverse("runs:compare"), {"a": str(a.pk), "b": str(b.pk)}).status_code == 200
         counts.append(len(seen))
     assert counts[0] == counts[1]
