@@ -27,8 +27,10 @@ from bench.report import absent, equal, milliseconds, once, percentile, row, sec
 from bench.support import DATA_DIR, Bench, chain_workflow, fresh_run, publish
 from config.launcher.processes import die_with
 from config.paths import BASE_DIR
+from runs.metrics.board import PERIODS
 from runs.models import Run, RunCounter, StepRun
 from runs.services.drive_run import drive
+from runs.services.roll_up import roll_up
 from tests.support.redis import redis_server
 from tests.support.stack import free_port
 from workflows.definition.schema import parse_definition
@@ -219,6 +221,18 @@ def lists(browser: Browser, bench: Bench) -> None:
     equal("queries of the history, 50 and all runs", counts, "queries")
     _optional("list of workflows", lambda: workflow_list(browser, bench))
     browser.page("reviews, none open", reverse("reviews:index"))
+    _optional("dashboards", lambda: dashboards(browser))
+    browser.page("dead letters, a twentieth failed", reverse("runs:dead_letters"))
+    browser.page("outbox, empty", reverse("outbox:index"))
+
+
+def dashboards(browser: Browser) -> None:
+    """As they are once the keeper has made the figures of finished hours and days."""
+    while roll_up(at_once=1_000):
+        pass
+    for period in PERIODS.values():
+        url = f"{reverse('runs:dashboard')}?period={period.key}"
+        browser.page(f"dashboard of {period.label}, {RUNS:,} runs", url)
 
 
 def workflow_list(browser: Browser, bench: Bench) -> None:
