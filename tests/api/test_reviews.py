@@ -103,12 +103,13 @@ def test_the_list_filters(world: World, gate: Review):
 
 
 def test_the_list_asks_the_same_number_of_queries_for_many(
-    world: World, gate: Review, django_assert_num_queries: Any
+    world: World, gate: Review, django_assert_max_num_queries: Any
 ):
     api = Api(world.rita)
     api.get("/reviews")
     for _ in range(3):
-        with django_assert_num_queries(3):
+        # One more when it is noted, now and then, that the key was used.
+        with django_assert_max_num_queries(4):
             api.get("/reviews")
         runs.gate(runs.run_of(world.bob, runs.graph(runs.step("gate", "review"))), "gate")
 

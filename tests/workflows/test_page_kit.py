@@ -15,6 +15,8 @@ from workflows.templatetags.ui import LOOKS, NAV, icon_names, main_nav
 
 ROOT = Path(settings.BASE_DIR)
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+# Read in mail programs, which know no stylesheet; no page includes it.
+MAIL = ROOT / "templates" / "notifications" / "mail.html"
 STYLES = sorted((ROOT / "static" / "css").glob("*.css"))
 SCRIPTS = sorted((ROOT / "static" / "js").glob("*.js"))
 FORBIDDEN = {
@@ -32,7 +34,11 @@ def markup(path: Path) -> str:
     return COMMENT.sub("", path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT / "templates")))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in TEMPLATES if path != MAIL],
+    ids=lambda path: str(path.relative_to(ROOT / "templates")),
+)
 def test_a_template_holds_to_the_content_security_policy(path: Path) -> None:
     found = [name for name, pattern in FORBIDDEN.items() if pattern.search(markup(path))]
     assert found == []

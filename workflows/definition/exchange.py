@@ -30,7 +30,7 @@ _HEAD: Final = ("name", "description", "tags", "project")
 _PASSED_OVER: Final = frozenset(
     {
         "id", "status", "version", "revision", "created_by", "created_at", "updated_at", "problems", "slug",
-        "category", "icon", "outcome", "stepwell", "steps_count",
+        "category", "icon", "outcome", "sample", "stepwell", "steps_count",
     }
 )  # fmt: skip
 # What stands first in an object of settings; the rest follows by the alphabet (databases keep no order).
