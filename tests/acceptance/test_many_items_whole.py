@@ -76,7 +76,7 @@ def page_of(run: Run, client: Client) -> tuple[float, int]:
     answer = client.get(f"/runs/{run.pk}/")
     took = time.perf_counter() - began
     assert answer.status_code == 200
-    return took, answer.content.decode().count('<tr data-revision=')
+    return took, answer.content.decode().count("<tr data-revision=")
 
 
 def test_many_items_of_which_some_fail_are_done_and_explained_and_only_those_again(
