@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -70,7 +69,9 @@ def test_what_is_due_first_stands_first_and_overdue_is_said(world: World) -> Non
     assert mine[0] == str(late.pk)
 
 
-def test_a_thousand_gates_are_listed_quickly(world: World, django_assert_max_num_queries: Any) -> None:
+def test_a_thousand_gates_are_listed_with_few_queries(
+    world: World, django_assert_max_num_queries: Any
+) -> None:
     first = a_gate(world)
     rows = [
         Review(
@@ -89,15 +90,9 @@ def test_a_thousand_gates_are_listed_quickly(world: World, django_assert_max_num
     Review.objects.bulk_create(rows)
     client = client_of(world.rita)
     client.get(reverse("reviews:index"))
-    took = []
-    for _ in range(3):
-        with django_assert_max_num_queries(17):
-            begun = time.perf_counter()
-            answer = client.get(reverse("reviews:index"))
-            took.append(time.perf_counter() - begun)
+    with django_assert_max_num_queries(17):
+        answer = client.get(reverse("reviews:index"))
     assert b"901 more come up" in answer.content
-    # 150 ms on a quiet machine; the limit leaves room for a busy one.
-    assert min(took) < 0.45, took
 
 
 def test_after_a_decision_the_next_one_opens_without_script(world: World) -> None:
