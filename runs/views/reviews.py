@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from runs.forms import DecisionForm, DeskForm
+from runs.forms.reviews import DecisionForm, DeskForm
 from runs.models import Review, Run
 from runs.selectors import decided_reviews
 from runs.services.absences import colleagues

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
 from runs.engine.statuses import Intent
-from runs.forms import ItemsForm, RetryItemsForm
-from runs.forms_failures import GivenForm
+from runs.forms.failures import GivenForm
+from runs.forms.items import ItemsForm, RetryItemsForm
 from runs.models import Run
 from runs.selectors import strips_of
 from runs.services.change_version import continue_on_version, continue_without_step

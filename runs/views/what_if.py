@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runs.forms import WhatIfForm
+from runs.forms.debug import WhatIfForm
 from runs.models import Run
 from runs.services.replay_run import adopt_as_draft, replay_run
 from runs.services.viewing import known_models
