@@ -90,7 +90,7 @@ class Applier:
         task = result.task
         step = self.state.get(*task.place)
         usage = self._charge(task)
-        for hop in task.hops:
+        for hop in task.hops[task.told_hops :]:
             self.event(EventType.FALLBACK, step, hop)
         self.t.writes += credit_alerts(self.run, task)
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round

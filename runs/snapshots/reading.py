@@ -17,6 +17,7 @@ from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from workflows.definition.graph import ERROR_PORT, StepDef
 from workflows.definition.lanes import LaneLayout, body_layout
+from workflows.definition.ordering import body_order
 from workflows.definition.types import START
 from workflows.steps.base import Port, StepType
 from workflows.steps.catalog import CATALOG
@@ -68,6 +69,17 @@ class Reading:
     @cached_property
     def layout(self) -> LaneLayout:
         return body_layout(self.definition, self.steps, start_row=not self.has_start)
+
+    @cached_property
+    def bodies(self) -> Mapping[str, tuple[StepDef, ...]]:
+        """The steps inside each container, in the order of their list; the hidden one where its prompt does the work."""
+        found: dict[str, tuple[StepDef, ...]] = {}
+        for step in self.definition.steps:
+            if CATALOG.is_container(step.type):
+                own = CATALOG.own_body(step)
+                inside = body_order(self.definition, step.key, CATALOG)
+                found[step.key] = inside or ((own,) if own is not None else ())
+        return found
 
     @cached_property
     def types(self) -> Mapping[str, StepType | None]:

@@ -43,7 +43,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A step in the body of a container; `inside` are those of its own body."""
+    """A step in the body of a container; `inside` are those of its own body. `hidden`: the container's own prompt."""
 
     key: str
     label: str
@@ -52,6 +52,9 @@ class Inside:
     does: str
     off: bool
     inside: tuple[Inside, ...]
+    hidden: bool = False
+    breakpoint: bool = False
+    breakable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
