@@ -101,7 +101,9 @@ def fold_rail(gap: Gap | None, way: Ways) -> Rail:
                 lines.append(_line(0, one, str(_FOLD_MARK), "100%"))
                 continue
             x, half, end = x_of(column), _FOLD_MARK + 9, _FOLD_MARK + 18
-            bends.append(Bend(_css(column, one), f"M{_FIRST} {_FOLD_MARK}C{_FIRST} {half} {x} {half} {x} {end}"))
+            bends.append(
+                Bend(_css(column, one), f"M{_FIRST} {_FOLD_MARK}C{_FIRST} {half} {x} {half} {x} {end}")
+            )
             lines.append(_line(column, one, str(end), "100%"))
     return Rail(_quiet_first(lines), tuple(bends))
 
