@@ -277,6 +277,9 @@ class _Chat:
             answer = (ChatMessage("assistant", before),) if before else ()
             wish = ChatMessage("user", f"A reviewer asked for changes:\n\n{feedback}")
             request = replace(request, messages=(*request.messages, *answer, wish))
+        if work.timeout_s > request.total_timeout_s:
+            # Who gives a step more time means its calls: a slow model may write for as long as the step has.
+            request = replace(request, total_timeout_s=work.timeout_s)
         return await call_model(
             request,
             route=work.route or Route(default_model=work.default_model, model_override=work.model_override),
