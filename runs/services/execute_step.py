@@ -255,7 +255,8 @@ class _Write:
         if task.cancelled or task.attempt_id is None or not text:
             return
         if task.writer is None:
-            task.writer = open_text(self.work.run_id, task.step_run, task.attempt_id)
+            inner = bool(task.place.scope)
+            task.writer = open_text(self.work.run_id, task.step_run, task.attempt_id, inner=inner)
         task.writer.write(text)
 
 

@@ -77,7 +77,10 @@
       nodeOf(words).data = stepwell.liveText(box.dataset.liveText).slice(-BOX_KEEPS / 2);
     }
   });
+  // The texts of items come only to a page that shows them.
+  let tellWatched = () => {};
   stepwell.enliven("[data-live-full]", (full) => {
+    tellWatched();
     const text = stepwell.liveText(full.dataset.liveFull);
     if (text.length >= full.textContent.length) nodeOf(full).data = text;
   });
@@ -221,6 +224,13 @@
     let timers = [];
     let heard = Date.now();
     let first = true;
+    let watched = "";
+    tellWatched = () => {
+      const shown = [...document.querySelectorAll("[data-live-full]")].map((full) => full.dataset.liveFull).filter((attempt) => !document.querySelector(`[data-live-text="${attempt}"]`));
+      if (socket?.readyState !== WebSocket.OPEN || shown.join() === watched) return;
+      watched = shown.join();
+      socket.send(JSON.stringify({ watch: shown }));
+    };
     const pill = () => document.querySelector("[data-live-pill]");
     const lostNote = page.querySelector("[data-live-lost]");
 
@@ -269,6 +279,8 @@
       socket = new WebSocket(address);
       socket.addEventListener("open", () => {
         heard = Date.now();
+        watched = "";
+        tellWatched();
         found();
       });
       socket.addEventListener("message", (event) => {
