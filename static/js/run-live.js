@@ -301,15 +301,25 @@
       if (Date.now() - heard > 2 * QUIET) socket.close();
       else if (Date.now() - heard > QUIET) socket.send("ping");
     }, QUIET / 5);
-    // Listeners hear how far a text is, not its words.
+    // Listeners hear how far texts and items are, not their words: one summary, and only what has moved.
+    const nameOf = (box) => box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+    const toldItems = new Map();
     setInterval(() => {
+      const summary = [];
       for (const box of document.querySelectorAll("[data-live-text]")) {
         const known = texts.get(box.dataset.liveText);
-        const name = box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+        const name = nameOf(box);
         if (!known || !name || known.told === known.length) continue;
         known.told = known.length;
-        stepwell.announce(`${name} is writing, ${wordsOf(known.text)} words so far`);
+        summary.push(`${name} is writing, ${wordsOf(known.text)} words so far`);
       }
+      for (const fan of document.querySelectorAll('.runstep[data-s="running"] .fan[data-fan]')) {
+        const done = fan.querySelector(".fan__top b")?.textContent.trim();
+        if (!done || toldItems.get(fan.dataset.fan) === done) continue;
+        toldItems.set(fan.dataset.fan, done);
+        summary.push(`${nameOf(fan)}: ${done}`);
+      }
+      if (summary.length) stepwell.announce(summary.join(". "));
     }, SUMMARY_EVERY);
     open();
   });
