@@ -7,23 +7,19 @@ Pictures of every stage, on desk and phone, light and dark, are left in $STEPWEL
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
-import sqlite3
 import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from uuid import UUID
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from runs.models import StepRun
 from tests.acceptance.conftest import proof
 from tests.browser.test_run_page import MARKUP
 from tests.support.axe import axe_violations
@@ -32,7 +28,7 @@ from tests.support.fake_openai import FakeOpenAI
 from tests.support.jobs import eventually
 from tests.support.scene import BRIEF, COMPANY, CONTACTS, RESEARCH, Caller, Scene
 from tests.support.stack import Stack, running_stack
-from tests.support.viewers import Viewers
+from tests.support.viewers import Viewers, stored_outputs
 
 pytestmark = [pytest.mark.crash, proof]
 
@@ -193,19 +189,6 @@ def colour_of_clock(page: Page) -> str:
     return said
 
 
-def outputs(stack: Stack, run: str) -> dict[str, tuple[str, Any]]:
-    """What the database holds, not what a page says of it: key and output of each row of a step, by its id."""
-    table = StepRun._meta.db_table
-    with contextlib.closing(
-        sqlite3.connect(f"file:{stack.data_dir / 'stepwell.sqlite3'}?mode=ro", uri=True)
-    ) as database:
-        rows = database.execute(
-            f"SELECT id, step_key, output FROM {table} WHERE run_id = ? AND status = 'completed'",
-            [UUID(run).hex],
-        )
-        return {str(UUID(pk)): (key, json.loads(output)) for pk, key, output in rows}
-
-
 def test_fifty_people_watch_a_run_through_everything_and_see_what_is_stored(
     stack: Stack, scene: Scene, browser: Browser, tmp_path: Path
 ) -> None:
@@ -325,7 +308,7 @@ def _is_approved(crowd: Audience, phone: Page) -> None:
 
 
 def _ends(crowd: Audience, stack: Stack, viewers: Viewers, scene: Scene, run: str) -> None:
-    stored = outputs(stack, run)
+    stored = stored_outputs(stack.data_dir, run)
     assert sum(key == "opener" for key, _ in stored.values()) == len(CONTACTS)
     eventually(lambda: all(viewer.over for viewer in viewers.all), PATIENCE_S)
     brief = next(row for row, (key, _) in stored.items() if key == "brief")

@@ -13,17 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import random
+import sqlite3
 import struct
 import threading
 import time
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
+from uuid import UUID
 
+from runs.models import StepRun
 from tests.support.fake_openai import Reply
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
@@ -43,6 +48,17 @@ class ClockedReply(Reply):
             count += len(piece)
             self.sent.append((count, time.time()))
             yield piece
+
+
+def stored_outputs(data_dir: Path, run: str) -> dict[str, tuple[str, Any]]:
+    """What a stack's database holds, not what a page says of it: key and output of each finished row of a step, by its id."""
+    address = f"file:{data_dir / 'stepwell.sqlite3'}?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+        rows = database.execute(
+            f"SELECT id, step_key, output FROM {StepRun._meta.db_table} WHERE run_id = ? AND status = 'completed'",
+            [UUID(run).hex],
+        )
+        return {str(UUID(pk)): (key, json.loads(output)) for pk, key, output in rows}
 
 
 @dataclass
