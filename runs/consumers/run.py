@@ -101,7 +101,9 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self._send({"type": "pong"})
         elif text_data and len(text_data) < 1_000:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                await self._watch({str(uuid.UUID(one)) for one in json.loads(text_data)["watch"][:MOST_WATCHED]})
+                await self._watch(
+                    {str(uuid.UUID(one)) for one in json.loads(text_data)["watch"][:MOST_WATCHED]}
+                )
 
     # --- what the channel layer brings ------------------------------------------------------------
 
