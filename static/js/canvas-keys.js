@@ -119,7 +119,13 @@
         if (!shared.chosen.size && !shared.chosenKey() && !shared.wired()) return;
         stop();
         shared.unchoose().then(() => focus(node.key));
-      } else if (event.key === "+" || event.key === "=") {
+      } else if ((event.key === "Delete" || event.key === "Backspace") && shared.editable) {
+        stop();
+        remove(node);
+      } else if (stepwell.singleKeys()) single(event, node, stop);
+    });
+    const single = (event, node, stop) => {
+      if (event.key === "+" || event.key === "=") {
         stop();
         shared.zoomTo(shared.view.z * 1.25);
       } else if (event.key === "-") {
@@ -129,18 +135,18 @@
         stop();
         shared.fit();
       } else if (shared.editable) edit(event, node, stop);
-    });
+    };
+    const remove = (node) => {
+      const next = before(node.key)[0]?.key ?? "";
+      if (next) at = next;
+      if (shared.chosen.size > 1) shared.post("canvas/several/", { act: "remove", keys: JSON.stringify([...shared.chosen]) });
+      else shared.removeStep(node.key);
+    };
     const edit = (event, node, stop) => {
       const press = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       if (press === "c") {
         stop();
         shared.connect(node.key);
-      } else if (press === "Delete" || press === "Backspace") {
-        stop();
-        const next = before(node.key)[0]?.key ?? "";
-        if (next) at = next;
-        if (shared.chosen.size > 1) shared.post("canvas/several/", { act: "remove", keys: JSON.stringify([...shared.chosen]) });
-        else shared.removeStep(node.key);
       } else if (press === "a") {
         stop();
         const { left, bottom } = buttonOf(node.key).getBoundingClientRect();

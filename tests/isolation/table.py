@@ -356,6 +356,7 @@ ROUTES: dict[str, Route] = {
     # --- the person's own
     "accounts:password_change": signed_in("GET", "POST"),
     "accounts:profile": signed_in("GET", "POST"),
+    "accounts:single_keys": signed_in("POST"),
     "accounts:switch_tenant": signed_in("POST", sample={"tenant": "marlowe"}),
     # --- people and keys of a tenant
     "workflows:team": page(GET=PEOPLE),
@@ -445,6 +446,7 @@ ROUTES: dict[str, Route] = {
     "workflows:step_move": thing(a_draft, GET=EDIT, POST=EDIT, sample={"before": ""}),
     "workflows:step_duplicate": thing(a_draft, POST=EDIT),
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:step_connect": thing(a_draft, GET=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
     "workflows:import": page(

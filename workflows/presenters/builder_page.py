@@ -189,7 +189,8 @@ class Body:
 class StepRow:
     """One card with the gap above it and its free ways out below.
 
-    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in.
+    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in; `after` the
+    places right after it.
     """
 
     step: StepDef
@@ -218,10 +219,16 @@ class StepRow:
     nest: Nest | None = None
     into: tuple[str, str] | None = None
     out_of: str = ""
+    after: tuple[Place, ...] = ()
 
     @property
     def key(self) -> str:
         return self.step.key
+
+    @property
+    def after_choices(self) -> str:
+        """Where a step after this one can go (the key A), as `data-choices` has it."""
+        return json.dumps([{"place": place.token, "label": place.label} for place in self.after])
 
     @property
     def label(self) -> str:
@@ -500,6 +507,7 @@ class BuilderPage:
             nest=self._nest(step, kind) if holds and kind is not None else None,
             into=self._beside(body, position - 1),
             out_of=self.definition.step(body.parent).label if body.parent is not None else "",
+            after=self._places_after(step),
         )
 
     @cached_property
@@ -694,6 +702,34 @@ class BuilderPage:
             for name, label in free
         )
 
+    def _places_after(self, step: StepDef) -> tuple[Place, ...]:
+        """Right after a step: its one way on, or each of its paths, its free answers, and a new branch."""
+        ports = self._ports(step)
+        leaving = self.definition.outgoing(step.key)
+        if not ports:
+            return ()
+        if len(ports) == 1 and len(leaving) < 2:
+            token = f"edge:{leaving[0].id}" if leaving else f"after:{step.key}"
+            return (Place(token, f"after {step.label}"),)
+        taken = {edge.port for edge in leaving}
+        found = [self._place_on(edge) for edge in leaving]
+        if len(ports) > 1:
+            found += [
+                Place(f"after:{step.key}:{name}", f"on {label} of {step.label}")
+                for name, label in ports
+                if name not in taken
+            ]
+        else:
+            found.append(Place(f"after:{step.key}", f"on a new branch of {step.label}"))
+        return tuple(found)
+
+    def targets_of(self, step: StepDef) -> tuple[tuple[str, str], ...]:
+        """(key, label) of the steps that a path from this one can lead to: of its own list, none that is before it."""
+        before = self.definition.ancestors(step.key) | {step.key}
+        return tuple(
+            (other.key, other.label) for other in self.body(step.parent).order if other.key not in before
+        )
+
     @cached_property
     def _branches(self) -> Mapping[str, str]:
         """For each step: “on Yes of Worth a call?”, “on the branch of Research”, or nothing on the main lane."""
@@ -735,7 +771,6 @@ class BuilderPage:
             sections.append(declared_section(step, problems, extra_rows=self.extra_rows))
         ports = dict(self._ports(step))
         fields = {control.name.split("__")[0] for section in sections for control in _all(section)}
-        before = self.definition.ancestors(step.key) | {step.key}
         return OpenCard(
             revision=self._revisions.get(step.key, 1),
             sections=tuple(sections),
@@ -751,9 +786,7 @@ class BuilderPage:
                 for edge in self.definition.outgoing(step.key)
             ),
             ports=tuple(ports.items()),
-            targets=tuple(
-                (other.key, other.label) for other in self.body(step.parent).order if other.key not in before
-            ),
+            targets=self.targets_of(step),
             general=tuple(problem for problem in problems if field_of(problem) not in fields),
             description=kind.description() if kind else "",
         )
