@@ -118,9 +118,7 @@ def _last_input(workflow: Workflow) -> dict[str, Any] | None:
         return None
     # A value that was too large for the row is not brought back.
     return {
-        name: value
-        for name, value in found.items()
-        if not (isinstance(value, dict) and "$blob" in value)
+        name: value for name, value in found.items() if not (isinstance(value, dict) and "$blob" in value)
     }
 
 

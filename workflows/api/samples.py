@@ -42,7 +42,9 @@ class SampleOut(Schema):
     created_by: str | None
     created_at: str
     updated_at: str
-    problems: list[dict[str, Any]] = Field(..., description="Why the draft would not take it; empty: it fits.")
+    problems: list[dict[str, Any]] = Field(
+        ..., description="Why the draft would not take it; empty: it fits."
+    )
 
 
 class SamplePage(Schema):

@@ -16,7 +16,9 @@ from workflows.lib.limits import Limit
 SAMPLE_NAME_CHARS: Final = 120
 # Samples travel with every export, so they are kept smaller than what a run takes.
 SAMPLE_BYTES: Final = Limit(200_000, "bytes", "A sample is at most {value} bytes of JSON.")
-SAMPLES_PER_WORKFLOW: Final = Limit(50, "samples", "A workflow keeps at most {value} samples. Remove one first.")
+SAMPLES_PER_WORKFLOW: Final = Limit(
+    50, "samples", "A workflow keeps at most {value} samples. Remove one first."
+)
 
 
 @dataclass(frozen=True, slots=True)

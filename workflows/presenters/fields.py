@@ -41,7 +41,9 @@ def _field(name: str, value: JSONValue) -> FieldShown:
     if isinstance(value, str):
         return FieldShown(name, "text", _cut(value) or "empty")
     if isinstance(value, list) and value and not any(isinstance(one, dict | list) for one in value):
-        entries = tuple(_cut(one if isinstance(one, str) else json.dumps(one)) for one in value[:_MOST_ENTRIES])
+        entries = tuple(
+            _cut(one if isinstance(one, str) else json.dumps(one)) for one in value[:_MOST_ENTRIES]
+        )
         return FieldShown(name, "list", "", entries, len(value) - len(entries))
     return FieldShown(name, "json", _cut(json.dumps(value, ensure_ascii=False, indent=2)))
 

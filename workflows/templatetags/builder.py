@@ -59,7 +59,9 @@ def list_row(context: template.Context, row: StepRow) -> SafeString:
     parts = tuple(getattr(row, name) for name in _ROW_FIELDS)
     step = tuple(getattr(row.step, name) for name in _SHOWN_OF_STEP)
     key = (shown["editable"], shown["base_url"], step, repr(row.step.pinned), parts, last)
-    drawing = _Drawing(key, row, bool(shown["editable"]), str(shown["base_url"]), context["workflow"].pk, last)
+    drawing = _Drawing(
+        key, row, bool(shown["editable"]), str(shown["base_url"]), context["workflow"].pk, last
+    )
     html = _kept(drawing)
     # The kept row is safe, and the token is made of letters and digits.
     return mark_safe(html.replace(_TOKEN, str(context.get("csrf_token", ""))))  # noqa: S308

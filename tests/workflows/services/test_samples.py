@@ -59,7 +59,9 @@ def test_what_is_done_with_a_sample_is_in_the_log_and_can_be_taken_back(world: W
     assert names(asks) == ["Another", "Short"]
     with pytest.raises(Conflict):
         rename_sample(sample=samples_of(asks).first(), actor=world.bob, name="short")
-    told = AuditEntry.objects.filter(object_type="sampleinput").order_by("pk").values_list("action", flat=True)
+    told = (
+        AuditEntry.objects.filter(object_type="sampleinput").order_by("pk").values_list("action", flat=True)
+    )
     assert list(told) == ["saved", "changed", "renamed", "removed", "saved", "renamed", "restored"]
 
 
