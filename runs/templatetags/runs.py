@@ -16,7 +16,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from runs.engine.statuses import Intent, RunStatus
-from runs.last_tests import LastTest, last_tests
 from runs.metrics.workflow_days import Month, months_of
 from runs.models import Run
 from runs.partials import Viewer
@@ -26,6 +25,7 @@ from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
 from runs.snapshots.cases import count_letters
 from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
+from runs.snapshots.last_tests import LastTest, last_tests
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
 from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
