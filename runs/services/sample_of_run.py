@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from runs.models import Run
 from runs.services.prepared import prepared
-from runs.snapshots.run import unpacked
+from runs.snapshots.values import unpacked
 from runs.snapshots.words import subject
 from workflows.definition.cut import cut_at
 from workflows.definition.graph import Definition, StepDef

@@ -58,7 +58,7 @@ def test_what_is_done_with_a_sample_is_in_the_log_and_can_be_taken_back(world: W
     restore_sample(sample=gone, actor=world.bob)
     assert names(asks) == ["Another", "Short"]
     with pytest.raises(Conflict):
-        rename_sample(sample=samples_of(asks).first(), actor=world.bob, name="short")
+        rename_sample(sample=samples_of(asks).get(name="Another"), actor=world.bob, name="short")
     told = (
         AuditEntry.objects.filter(object_type="sampleinput").order_by("pk").values_list("action", flat=True)
     )
