@@ -274,7 +274,7 @@ def connect_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpRespons
     asked = {
         "row": row,
         "ports": page.ports_of(row.step),
-        "targets": page.targets_of(row.step),
+        "targets": page.gaps.targets_of(row.step),
         "action": resolve_url("workflows:add_path", pk),
     }
     return ask(request, "workflows/ask/connect.html", {**builder_context(request, page), **asked})
