@@ -11,7 +11,7 @@ import uuid
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -25,6 +25,7 @@ from runs.engine.statuses import AttemptStatus, Intent, RunStatus, Skip, StepSta
 from runs.models import Attempt, Blob, Review, Run, StepRun
 from runs.selectors import people, step_runs_of
 from runs.snapshots import words
+from runs.snapshots.inside import Progress, progress_inside
 from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from runs.snapshots.rails import Rail, Way, fold_rail, gap_rail, step_rail
@@ -87,6 +88,7 @@ class Inside:
     does: str
     off: bool
     inside: tuple[Inside, ...]
+    progress: Progress = Progress()
 
 
 @dataclass(frozen=True, slots=True)
@@ -550,8 +552,12 @@ class _Builder:
         inner = StepRun.objects.filter(run=self.run, tenant_id=self.run.tenant_id, cost_known=False)
         return inner.exclude(scope="").exists()
 
-    def _inside(self, parent: str) -> tuple[Inside, ...]:
-        """The steps in a container's body, in the order of their list."""
+    @cached_property
+    def inner(self) -> Mapping[str, Progress]:
+        return progress_inside(self.run) if self.items else {}
+
+    def _inside(self, parent: str, total: int = 0) -> tuple[Inside, ...]:
+        """The steps in a container's body, in the order of their list; `total`: how many items it has."""
         found = []
         for step in body_order(self.definition, parent, CATALOG):
             kind = step_type_of(step.type)
@@ -564,9 +570,14 @@ class _Builder:
                     does=kind.summary(step.config) if kind is not None else "",
                     off=not step.enabled,
                     inside=self._inside(step.key),
+                    progress=self._progress(step.key, total),
                 )
             )
         return tuple(found)
+
+    def _progress(self, key: str, total: int) -> Progress:
+        found = self.inner.get(key)
+        return replace(found, total=max(found.total, total)) if found is not None else Progress(total=total)
 
     def _starter(self) -> str:
         if self.run.started_by is not None:
@@ -628,7 +639,7 @@ class _Builder:
             gap=gap_rail(lane.gap, self.way, tall=any(branch)),
             revision=self._revision(row, len(attempts), items) if row is not None else "",
             items=items,
-            inside=self._inside(step.key),
+            inside=self._inside(step.key, items.total if items is not None else 0),
             item_cases=self.item_cases.get(row.pk, ()) if row is not None else (),
             breakpoint=self._is_open and step.key in self.breakpoints,
             breakable=self._is_open
