@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
-from runs.forms_failures import LettersActForm, LettersForm
+from runs.forms.failures import LettersActForm, LettersForm
 from runs.services.dead_letters import BATCH, Done, discard_case, retry_case
 from runs.services.model_offers import model_offers
 from runs.snapshots.cases import (

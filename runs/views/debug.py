@@ -8,7 +8,7 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_POST
 
 from runs.engine.scopes import Place
-from runs.forms import EditForm
+from runs.forms.debug import EditForm
 from runs.models import Run
 from runs.services.debug_run import (
     edit_input,

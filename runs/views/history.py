@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.views.decorators.http import require_GET
 
-from runs.forms import HistoryForm
+from runs.forms.history import HistoryForm
 from runs.metrics.histogram import Bar, Histogram, histogram
 from runs.models import Run, SavedView
 from runs.selectors import TEXT_LOOKS, HistoryFilter, in_order, matching_runs, open_counts, runs_of

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runs.forms import BulkForm, HistoryForm, RetentionForm
+from runs.forms.history import BulkForm, HistoryForm, RetentionForm
 from runs.models import Run, SavedView
 from runs.selectors import matching_runs, runs_of
 from runs.services.control_many import Deed, control_many

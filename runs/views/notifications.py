@@ -14,7 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from runs.forms import WishesForm
+from runs.forms.notifications import WishesForm
 from runs.models import Notification
 from runs.notifications import KINDS
 from runs.selectors import told_to, unread_count

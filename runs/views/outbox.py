@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from runs.forms import OutboxForm
+from runs.forms.outbox import OutboxForm
 from runs.selectors import deliveries
 from runs.snapshots.outbox import sent_of
 from workflows.tenancy.access import TenantRequest, tenant_required

@@ -9,7 +9,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from runs.forms import AbsenceForm, DeskForm, ManyForm
+from runs.forms.reviews import AbsenceForm, DeskForm, ManyForm
 from runs.models import Run
 from runs.selectors import open_reviews
 from runs.services import reassign_review

@@ -13,7 +13,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from runs.forms import DecisionForm, DeskForm
+from runs.forms.reviews import DecisionForm, DeskForm
 from runs.models import Review, Run
 from runs.selectors import decided_reviews
 from runs.services.absences import colleagues
@@ -21,7 +21,7 @@ from runs.services.decide_review import decide_review
 from runs.services.review_desk import Desk, DeskFilter, desk, desk_order
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
-from runs.snapshots.run import as_json, output_view, unpacked
+from runs.snapshots.values import as_json, output_view, unpacked
 from runs.snapshots.words import decided, text_of
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
 from workflows.lib.worddiff import changes_in, word_diff

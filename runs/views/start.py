@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from runs.forms import StartForm
+from runs.forms.start import StartForm
 from runs.models import Run
 from runs.services.start_run import start_run
 from workflows.definition.diff import changes

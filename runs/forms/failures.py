@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 
+from runs.forms.history import is_uuid
 from runs.snapshots.cases import LettersFilter
 from workflows.models import Workflow
 from workflows.tenancy.models import Tenant
@@ -72,13 +73,5 @@ class LettersActForm(forms.Form):
 
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data)
-        said = [text for text in data.getlist("runs") if _is_uuid(text)][:200]
+        said = [text for text in data.getlist("runs") if is_uuid(text)][:200]
         self.fields["runs"].choices = [(text, text) for text in said]  # type: ignore[attr-defined]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True

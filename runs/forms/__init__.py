@@ -1,0 +1,1 @@
+"""Forms of the run pages, one module per area."""
