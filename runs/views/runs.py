@@ -23,6 +23,7 @@ from runs.services.change_version import continue_on_version, continue_without_s
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.retry_items import NO_VALUE
 from runs.services.retry_items import retry_items as retry_items_of
+from runs.services.sample_of_run import input_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
@@ -109,9 +110,11 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
     """The inspector's context: a step, the run's own input (`key` is `input`), or nothing."""
     if key == "input" and panel is None:
         given = [
-            (name, value if isinstance(value, str) else as_json(value)) for name, value in run.input.items()
+            (name, value if isinstance(value, str) else as_json(value))
+            for name, value in input_of(run).items()
         ]
-        return {"panel": None, "panel_key": "input", "given": given}
+        may_save = request.actor.may(Permission.EDIT_WORKFLOWS)
+        return {"panel": None, "panel_key": "input", "given": given, "may_save_sample": may_save}
     tabs = [
         {"key": "output", "label": "Output"},
         {"key": "input", "label": "Input"},
