@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from django.db.models import Count, Exists, Max, OuterRef, QuerySet
 
@@ -56,6 +57,9 @@ class Progress:
         if self.review:
             parts.append(f"{self.review} for review")
         return ", ".join(parts)
+
+
+NOT_BEGUN: Final = Progress()
 
 
 def progress_inside(run: Run) -> Mapping[str, Progress]:
