@@ -1,6 +1,17 @@
-// List and canvas: switching keeps the chosen step and saves first what is typed.
+// List and canvas: switching keeps the chosen step and saves first what is typed; answers keep the tab of the panel.
 (() => {
   const BY_KEYS = "stepwell-switched-by-keys";
+  // An answer draws the panel as it is at first: as long as it is about the same step, the chosen tab stays.
+  const tabNow = () => {
+    const about = document.querySelector("#panel-in .h-sm")?.textContent;
+    return { about, tab: document.querySelector("#builder-tabs [role=tab][aria-selected=true]")?.id };
+  };
+  let tabBefore = null;
+  document.addEventListener("htmx:before:swap", () => (tabBefore = tabNow()));
+  document.addEventListener("htmx:after:swap", () => {
+    const now = tabNow();
+    if (tabBefore?.tab && tabBefore.about === now.about && tabBefore.tab !== now.tab) document.getElementById(tabBefore.tab)?.click();
+  });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-editor]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;

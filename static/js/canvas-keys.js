@@ -1,4 +1,4 @@
-// The canvas by keyboard: one Tab stop, arrows along the paths, Enter opens the settings, C connects, A adds, Delete removes.
+// The canvas by keyboard: one Tab stop, arrows along the paths, Enter opens the settings, C connects, A adds, T tests, Delete removes.
 // Names and places are said by the nodes themselves; what changed is said by the toasts.
 (() => {
   stepwell.enliven("[data-canvas]", (canvas) => {
@@ -152,6 +152,13 @@
         const { left, bottom } = buttonOf(node.key).getBoundingClientRect();
         const places = node.ports.length ? shared.placesAfter(node) : [{ place: "end", label: "at the end" }];
         shared.pick(places, { at: [left, bottom], from: buttonOf(node.key) });
+      } else if (press === "t" && node.key !== "start") {
+        stop();
+        shared.choose(node.key, { from: buttonOf(node.key) }).then(() => {
+          const tab = document.getElementById("tab-test");
+          tab?.click();
+          (document.getElementById("steptest-source") ?? tab)?.focus({ preventScroll: true });
+        });
       } else if (press === "e" && node.key !== "start") {
         stop();
         shared.post(`steps/${encodeURIComponent(node.key)}/enabled/`, node.element.classList.contains("is-off") ? { on: "on" } : {});
