@@ -99,9 +99,7 @@ class Gaps:
         """(key, label) of the steps that a path from this one can lead to: of its own list, none that is before it."""
         before = self.definition.ancestors(step.key) | {step.key}
         return tuple(
-            (other.key, other.label)
-            for other in self.page.body(step.parent).order
-            if other.key not in before
+            (other.key, other.label) for other in self.page.body(step.parent).order if other.key not in before
         )
 
     def _lanes_of(self, strands: Sequence[Strand]) -> list[dict[str, object]]:
