@@ -164,6 +164,8 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
     events = Event.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key).order_by("-seq")[:_EVENTS]
     open_attempt = next((a for a in reversed(attempts) if a.status == AttemptStatus.OPEN), None)
     running = row is not None and row.started_at is not None and row.completed_at is None
+    # While it writes only the try knows who does.
+    asked = open_attempt if open_attempt is not None and open_attempt.provider else row
     tries = tuple(tries_of(attempts))
     value = unpacked(row.output, run) if row is not None and row.output is not None else None
     decided = review is not None and review.status == Review.Status.DECIDED
@@ -184,8 +186,8 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         since=row.started_at if row is not None and running else None,
         tokens=row.tokens if row is not None else 0,
         cost=row.cost if row is not None and row.cost_known and row.tokens else None,
-        model=words.model_words(row.provider, row.model)
-        if row is not None and (row.model or row.provider)
+        model=words.model_words(asked.provider, asked.model)
+        if asked is not None and (asked.model or asked.provider)
         else "",
         demo=row is not None and row.provider == "demo",
         output=output_view(value) if value is not None else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runs.engine.statuses import RunStatus, Skip, StepStatus, Wait
+from runs.engine.statuses import AttemptStatus, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Review, StepRun
 from runs.selectors import people
 from runs.snapshots import words
@@ -42,7 +42,9 @@ def summary_of(
     if row is None or row.status in (StepStatus.PENDING, StepStatus.QUEUED):
         return "Not reached" if read.run.status == RunStatus.FAILED else does
     if row.status == StepStatus.RUNNING:
-        model = words.model_words(row.provider, row.model) if row.model or row.provider else ""
+        # The row learns its model at the end; the try knows it as soon as the first words are kept.
+        now = attempts[-1] if attempts and attempts[-1].status == AttemptStatus.OPEN else row
+        model = words.model_words(now.provider, now.model) if now.model or now.provider else ""
         return f"{model}, writing" if model else does
     if row.status == StepStatus.WAITING:
         return _waits(read, row, review, does)

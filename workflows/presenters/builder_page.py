@@ -254,6 +254,7 @@ class BuilderPage:
             nest=self._nest(step, kind) if holds and kind is not None else None,
             into=self._beside(body, position - 1),
             out_of=self.definition.step(body.parent).label if body.parent is not None else "",
+            after=self.gaps.places_after(step),
         )
 
     @cached_property

@@ -157,7 +157,8 @@ class Body:
 class StepRow:
     """One card with the gap above it and its free ways out below.
 
-    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in.
+    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in; `after` the
+    places right after it.
     """
 
     step: StepDef
@@ -186,10 +187,16 @@ class StepRow:
     nest: Nest | None = None
     into: tuple[str, str] | None = None
     out_of: str = ""
+    after: tuple[Place, ...] = ()
 
     @property
     def key(self) -> str:
         return self.step.key
+
+    @property
+    def after_choices(self) -> str:
+        """Where a step after this one can go (the key A), as `data-choices` has it."""
+        return json.dumps([{"place": place.token, "label": place.label} for place in self.after])
 
     @property
     def label(self) -> str:
