@@ -26,7 +26,7 @@ from runs.snapshots import Gate, Row, RunSnapshot
 from runs.snapshots.cases import count_letters
 from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
 from workflows.lib.jsontypes import JSONObject
-from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
+from workflows.templatetags.ui import Look, format_duration, icon_html, look_of, rough_duration
 from workflows.tenancy.models import Tenant
 
 register = template.Library()
@@ -125,8 +125,7 @@ def since(moment: datetime) -> str:
 @register.simple_tag
 def late_by(moment: datetime) -> str:
     """How long something is overdue, in whole minutes."""
-    ms = max(60_000.0, (timezone.now() - moment).total_seconds() * 1000)
-    return format_duration(int(ms // 60_000) * 60_000)
+    return rough_duration(timezone.now() - moment)
 
 
 @register.simple_tag

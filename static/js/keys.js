@@ -41,7 +41,8 @@
         }
         const words = element.cloneNode(true);
         for (const key of words.querySelectorAll("kbd")) key.remove();
-        name.textContent = element.getAttribute("aria-label") ?? words.textContent.trim();
+        const label = element.matches("input, select, textarea") ? element.labels?.[0] : words;
+        name.textContent = element.getAttribute("aria-label") ?? label?.textContent.trim() ?? "";
         return [keys, name];
       }),
     );
