@@ -8,7 +8,7 @@ from typing import Any
 from runs.models import Item, Run, StepRun
 from runs.selectors import variables_of
 from runs.snapshots import words
-from runs.snapshots.run import unpacked
+from runs.snapshots.values import unpacked
 from workflows.definition.availability import Verdict, availability_of
 from workflows.definition.bypass import bypass_disabled
 from workflows.definition.declared import declared_inputs

@@ -12,8 +12,10 @@ from runs.engine.statuses import AttemptStatus, StepStatus
 from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
 from runs.selectors import variables_of
 from runs.snapshots import words
+from runs.snapshots.definitions import definitions_of, step_type_of, tile_of
 from runs.snapshots.outbox import Sent, sent_of
-from runs.snapshots.run import Output, as_json, definitions_of, output_view, step_type_of, tile_of, unpacked
+from runs.snapshots.shapes import Output
+from runs.snapshots.values import as_json, output_view, unpacked
 from workflows.definition.graph import Definition, StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.expressions.paths import Path, normal, resolve

@@ -26,10 +26,11 @@ from runs.services.retry_items import retry_items as retry_items_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
+from runs.snapshots.definitions import definitions_of, order_of
 from runs.snapshots.edits import edit_desk
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
-from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
 from runs.snapshots.step import StepPanel, step_panel
+from runs.snapshots.values import as_json, output_view, unpacked
 from runs.views.acting import control, get_run
 from workflows.definition.types import START
 from workflows.lib.errors import NotFound

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from runs.models import Run, StepRun
 from runs.services.try_step import try_step
 from runs.snapshots.data import data_list, resolved_texts, step_data
-from runs.snapshots.run import as_json, unpacked
 from runs.snapshots.step import step_panel
+from runs.snapshots.values import as_json, unpacked
 from runs.snapshots.words import subject
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.operations import Edit, OperationRefused, update_step

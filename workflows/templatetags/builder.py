@@ -12,7 +12,8 @@ from django.template import loader
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from workflows.presenters.builder_page import StepRow, tile_of
+from workflows.presenters.builder_page import tile_of
+from workflows.presenters.builder_parts import StepRow
 from workflows.presenters.builder_rails import lane_css, x_of
 from workflows.steps.base import StepType
 

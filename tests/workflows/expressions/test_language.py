@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.expressions import language
 from workflows.expressions.errors import ExpressionError
 from workflows.expressions.language import check, compile_expression, evaluate, evaluate_bool
 from workflows.expressions.names import Scope
+from workflows.expressions.work import current
 
 BIG = Scope(
     input={
@@ -192,4 +192,4 @@ def test_an_evaluation_leaves_none_of_its_data_behind() -> None:
 def test_the_work_of_an_evaluation_is_forgotten_after_it() -> None:
     with pytest.raises(ExpressionError):
         evaluate("input.nope > 1", BIG)
-    assert language._thread.work is None
+    assert current.work is None
