@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from runs.engine.scopes import indexes_of
 from runs.models import Review
 from runs.selectors import open_reviews, people
 from runs.services.absences import stands_in_for
@@ -134,7 +135,7 @@ def _read(
     counts: Counter[str] = Counter()
     by_workflow: Counter[UUID] = Counter()
     by_run: Counter[UUID] = Counter()
-    found: list[tuple[bool, datetime, datetime, UUID]] = []
+    found: list[tuple[bool, datetime, datetime, UUID, tuple[int, ...], UUID]] = []
     mine: set[UUID] = set()
     rows = list(
         gates.values_list(
@@ -147,11 +148,12 @@ def _read(
             "run__started_by_id",
             "due_at",
             "created_at",
+            "step_run__scope",
         )
     )
     away = stands_in_for(actor) if any(row[4] for row in rows) else frozenset()
     voted = voted_by(actor) if any(row[3] > 1 for row in rows) else frozenset()
-    for pk, workflow, run, _, named, bars, starter, due, created in rows:
+    for pk, workflow, run, _, named, bars, starter, due, created, scope in rows:
         own = pk not in voted and is_for_person(named, bars, starter, actor, away)
         late = due is not None and due < now
         counts["all"] += 1
@@ -163,6 +165,7 @@ def _read(
             by_run[run] += 1
         fits = own if wanted.show == "mine" else late if wanted.show == "overdue" else True
         if fits and wanted.workflow in (None, workflow):
-            found.append((not own, due or far, created, pk))
-    order = tuple(pk for _, _, _, pk in sorted(found))
+            # Items of one run open together; they stand as they are numbered.
+            found.append((not own, due or far, created, run, indexes_of(scope or ""), pk))
+    order = tuple(entry[-1] for entry in sorted(found))
     return order, frozenset(mine), counts, by_workflow, by_run

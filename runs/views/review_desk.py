@@ -11,6 +11,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from runs.engine.scopes import indexes_of
 from runs.forms.reviews import AbsenceForm, DeskForm, ManyForm
 from runs.models import Run
 from runs.selectors import open_reviews
@@ -91,6 +92,9 @@ def table(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         if is_for(review, request.actor, away)
         and not any(vote.person_id == (user.pk if user else None) for vote in review.votes.all())
     ]
+    mine.sort(
+        key=lambda one: (one.created_at, indexes_of(one.step_run.scope if one.step_run is not None else ""))
+    )
     items = item_names(mine)
     results: list[tuple[str, str, bool]] = []
     if request.method == "POST":

@@ -78,8 +78,16 @@ stepwell.enliven("[data-desk]", (desk) => {
   };
   // Everything that was listed is decided: what has come meanwhile, or the page that says that nothing waits.
   const onwards = async () => {
-    if ((await refill()) && rows().length) return open(rows()[0].getAttribute("href"), rows()[0].dataset.deskItem);
-    const answer = alone || query ? null : await fetch(desk.dataset.deskIndex).catch(() => null);
+    const first = (await refill()) && rows().find((row) => "deskMine" in row.dataset);
+    if (first) return open(first.getAttribute("href"), first.dataset.deskItem);
+    if (alone) return location.assign(desk.dataset.deskIndex + query);
+    if (rows().length || query) {
+      mark("");
+      pane.replaceChildren(desk.querySelector("[data-desk-done]").content.cloneNode(true));
+      pane.focus({ preventScroll: true });
+      return stepwell.announce(pane.querySelector("h2").textContent);
+    }
+    const answer = await fetch(desk.dataset.deskIndex).catch(() => null);
     const fresh = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-desk-empty]") : null;
     if (!fresh) return location.assign(desk.dataset.deskIndex + query);
     desk.replaceWith(fresh);
@@ -100,7 +108,9 @@ stepwell.enliven("[data-desk]", (desk) => {
     const id = event.target.closest(".gate").id.replace("gate-", "");
     const all = rows();
     const at = all.findIndex((row) => row.dataset.deskItem === id);
-    const after = all[at + 1] ?? all.find((row) => row.dataset.deskItem !== id);
+    // What waits for others is looked at, not come to: the morning ends before it.
+    const left = all.filter((row) => row.dataset.deskItem !== id && "deskMine" in row.dataset);
+    const after = left.find((row) => all.indexOf(row) > at) ?? left[0];
     drop(id);
     asked?.add(id);
     if (after) open(after.getAttribute("href"), after.dataset.deskItem);
@@ -110,6 +120,8 @@ stepwell.enliven("[data-desk]", (desk) => {
   // Somebody else was first: their decision is shown, and one's own words stay beneath it.
   const taken = async (id) => {
     const gate = pane.querySelector(`#gate-${id}`);
+    // A refused decision says who was first already, with one's own words.
+    if (gate?.classList.contains("gate--late")) return drop(id);
     if (!gate || gate.querySelector("[data-sent]")) return;
     const comment = gate.querySelector("[data-gate-comment]")?.value ?? "";
     const text = gate.querySelector("[data-gate-text]");

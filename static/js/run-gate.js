@@ -36,6 +36,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
           const gate = form.closest(".gate");
           if (gate?.isConnected) gate.replaceWith(fresh);
           else document.getElementById("run-gate")?.append(fresh);
+          fresh.focus({ preventScroll: true });
           return;
         }
       }

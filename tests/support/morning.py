@@ -129,9 +129,10 @@ def topic_analysis() -> Definition:
         node("each", "fan_out", name="Each topic", config={"items": "{{ input.topics }}", "concurrency": 13}),
         node("ask", "review", name="Ask", parent="each", config={"title": "Keep this topic?"}),
         node("note", name="Note", parent="each", config={"mode": "template", "template": "{{ previous }}"}),
+        node("skip", name="Skip", parent="each", config={"mode": "template", "template": "left out"}),
         node("all", name="All", config={"mode": "template", "template": "{{ previous }}"}),
     ]
-    return definition_of(nodes, "ask:approved>note", "each>all")
+    return definition_of(nodes, "ask:approved>note", "ask:rejected>skip", "each>all")
 
 
 def price_list() -> Definition:
@@ -183,6 +184,15 @@ def waiting() -> int:
     return Review.objects.filter(tenant__slug=SLUG, status=Review.Status.OPEN).count()
 
 
+def ids_waiting() -> list[str]:
+    rows = Review.objects.filter(tenant__slug=SLUG, status=Review.Status.OPEN)
+    return [str(pk) for pk in rows.values_list("pk", flat=True)]
+
+
+def unread(review: str) -> int:
+    return Notification.objects.filter(subject=review, read_at=None).count()
+
+
 def away(name: str, substitute: str) -> None:
     here, other = actor(name), actor(substitute)
     assert here.user is not None
@@ -231,7 +241,7 @@ def decisions() -> dict[str, dict[str, Any]]:
                 run=row.run, scope=row.step_run.scope, round=row.step_run.round, status="completed"
             )
             .exclude(pk=row.step_run_id)
-            .filter(step_key__in=("post", "send", "sorry", "sign", "note", "load"))
+            .filter(step_key__in=("post", "send", "sorry", "sign", "note", "skip", "load"))
             .first()
         )
         found[str(row.pk)] = {
