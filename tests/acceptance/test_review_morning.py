@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, ViewportSize, expect
 
 from config.paths import BASE_DIR
 from tests.support import reviewer
@@ -74,12 +76,17 @@ class Site:
 
     def until(self, expression: str, wanted: Callable[[Any], bool], seconds: float = 120.0) -> Any:
         found: list[Any] = []
-        eventually(lambda: found.append(self.ask(expression)) or wanted(found[-1]), seconds)
+
+        def holds() -> bool:
+            found.append(self.ask(expression))
+            return wanted(found[-1])
+
+        eventually(holds, seconds)
         return found[-1]
 
     def page(self, name: str = "", *, phone: bool = False, to: str = "/reviews/") -> Page:
         """A page of a new browser, signed in where somebody is named. Scripts that throw fail the test."""
-        size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 900}
+        size = ViewportSize(width=390, height=844) if phone else ViewportSize(width=1440, height=900)
         context = self.browser.new_context(
             base_url=self.stack.url, viewport=size, has_touch=phone, is_mobile=phone
         )
@@ -265,7 +272,7 @@ def test_ten_gates_are_decided_on_a_phone_from_the_mails_link(site: Site) -> Non
     phone.approve("From the train")
     # The next one stands there at its own address; back in the list it is a full page as well.
     phone.approve()
-    expect(page).to_have_url(lambda url: phone.here() in url)
+    expect(page).to_have_url(re.compile(phone.here()))
     page.locator('[data-place="reviews"]').last.tap()
     items = page.locator(".inbox__item:visible")
     expect(items).to_have_count(ON_A_PHONE - 2)
@@ -346,7 +353,10 @@ def test_an_overdue_gate_reminds_and_escalates_once_with_mail_and_bell(site: Sit
     ]
     # Her bell rings, and the mail is there once.
     expect(ada.locator("[data-bell-count]").first).to_be_visible(timeout=30_000)
-    mails = lambda: [mail for mail in reviewer.mails(folder, "ada@halden.example") if gate in str(mail)]  # noqa: E731
+
+    def mails() -> list[EmailMessage]:
+        return [mail for mail in reviewer.mails(folder, "ada@halden.example") if gate in str(mail)]
+
     eventually(lambda: len(mails()) == 1, 60)
     assert "Nobody has decided it in time" in reviewer.part_of(mails()[0], "plain")
     ada.goto(reviewer.link_in(mails()[0]))

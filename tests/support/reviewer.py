@@ -53,7 +53,10 @@ class Keyboard:
         self.decided: list[Decided] = []
         self.seconds: list[float] = []
         self.loads = 0
-        page.on("load", lambda: setattr(self, "loads", self.loads + 1))
+        page.on("load", self._loaded)
+
+    def _loaded(self, _: Page) -> None:
+        self.loads += 1
 
     @property
     def gate(self) -> Locator:
