@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -176,13 +177,17 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning."""
+    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning.
+
+    `containers` are the places in `order` of the steps with a list of their own.
+    """
 
     parent: str | None
     order: tuple[StepDef, ...]
     layout: LaneLayout
     lanes: Mapping[str, LaneRow]
     root: str
+    containers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +207,6 @@ class StepRow:
     gap: GapView | None
     ends: tuple[EndView, ...]
     branch: str
-    position: int
-    total: int
     can_disable: bool
     is_diamond: bool
     problems: tuple[Problem, ...]
@@ -320,7 +323,8 @@ class BuilderPage:
             layout = body_layout(self.definition, listed, start_row=start is None)
             lanes = {row.key: row for row in layout.rows}
             root = start.key if start is not None else START_ROW
-            self._bodies[parent] = Body(parent, order, layout, lanes, root)
+            containers = tuple(place for place, step in enumerate(order) if self._shows_body(step))
+            self._bodies[parent] = Body(parent, order, layout, lanes, root, containers)
         return self._bodies[parent]
 
     @property
@@ -458,13 +462,17 @@ class BuilderPage:
 
     def _beside(self, body: Body, place: int) -> tuple[str, str] | None:
         """The container nearest to a card in its list, the one below before the one above."""
-        step = body.order[place]
-        if step.type in (START, END):
+        if body.order[place].type in (START, END):
             return None
-        for other in (*body.order[place + 1 :], *reversed(body.order[:place])):
-            if self._shows_body(other):
-                return other.key, other.label
-        return None
+        below = bisect_right(body.containers, place)
+        above = bisect_left(body.containers, place) - 1
+        if below < len(body.containers):
+            other = body.order[body.containers[below]]
+        elif above >= 0:
+            other = body.order[body.containers[above]]
+        else:
+            return None
+        return other.key, other.label
 
     def _row(
         self, body: Body, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int
@@ -484,8 +492,6 @@ class BuilderPage:
             gap=self._gap(body, step, lane, above),
             ends=self._ends(step, lane, position == total),
             branch=self._branches[step.key],
-            position=position,
-            total=total,
             can_disable=CATALOG.can_disable(step.type),
             is_diamond=step.type in _DIAMONDS,
             problems=self._by_step.get(step.key, ()),
@@ -582,7 +588,7 @@ class BuilderPage:
         for strand in strands:
             if strand.source == START_ROW or strand.target not in self.definition.by_key:
                 continue
-            edge = next(edge for edge in self.definition.edges if edge.id == strand.edges[0])
+            edge = self._edges[strand.edges[0]]
             found.append(
                 {
                     "column": strand.column,
@@ -593,6 +599,10 @@ class BuilderPage:
                 }
             )
         return found
+
+    @cached_property
+    def _edges(self) -> Mapping[str, EdgeDef]:
+        return {edge.id: edge for edge in self.definition.edges}
 
     def _chips(self, step: StepDef, lane: LaneRow, above: LaneRow) -> tuple[Chip, ...]:
         chips: list[Chip] = []
