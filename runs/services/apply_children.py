@@ -36,7 +36,7 @@ class ChildrenApplier:
             child = Child(self.run, asked.workflow, asked.input)
         except CannotStart as refused:
             raise BadValue(str(refused), code=refused.info.code) from refused
-        self.applier.wait(
+        self.applier.outcomes.wait(
             step,
             Wait.CHILD,
             None,
@@ -59,13 +59,15 @@ class ChildrenApplier:
         facts = {"id": str(child.pk), "number": child.number, "status": child.status}
         if child.status == RunStatus.COMPLETED:
             output = whole(child.output, child.pk) or {}
-            self.applier.complete_or_fail(step, {**output, "run": facts}, notes=f"Run {child.number}")
+            self.applier.outcomes.complete_or_fail(
+                step, {**output, "run": facts}, notes=f"Run {child.number}"
+            )
             return
         why = (child.error or {}).get("message") or f"It was {child.status}."
         info = ErrorInfo(
             "child_failed", f"Run {child.number}, which this step started, did not complete: {why}"
         )
-        self.applier.failed_try(step, info, {}, self.now, policy=ONCE)
+        self.applier.outcomes.failed_try(step, info, {}, self.now, policy=ONCE)
 
     def answer_failure(self, error: JSONObject) -> None:
         """Start the workflow that the settings name for failures, with what went wrong; it never answers itself."""

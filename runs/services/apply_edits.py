@@ -126,7 +126,9 @@ class EditsApplier:
         self.t.put(self.state, fresh)
         self.t.step_inserts.append(values)
         try:
-            self.applier.complete(fresh, value, step.port, self.now, usage={}, notes=f"Output edited by {by}")
+            self.applier.outcomes.complete(
+                fresh, value, step.port, self.now, usage={}, notes=f"Output edited by {by}"
+            )
         except BadValue as bad:
             # A condition of a path cannot be told from this value: the output stays as it was.
             self.t.step_inserts.remove(values)

@@ -107,7 +107,9 @@ class GatesApplier:
         self.loaded.doubts.discard(step.place)
         self.loaded.who[step.key] = reviewers_in_words(list(asked.assignees))
         # Only a gate that can decide itself is a timer; else its date is for people.
-        self.applier.wait(step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage)
+        self.applier.outcomes.wait(
+            step, Wait.REVIEW, asked.due_at if asked.default_decision else None, **usage
+        )
         self.applier.event(
             EventType.REVIEW_REQUESTED,
             step,
@@ -202,7 +204,7 @@ class GatesApplier:
                 fault=Fault.AUTHOR,
                 fix="Retry the run to ask again, or give the rejection a path.",
             )
-            self.applier.end_as_failed(
+            self.applier.outcomes.end_as_failed(
                 step,
                 error_json(info, self.graph.step(step.key).label),
                 {},
@@ -213,10 +215,10 @@ class GatesApplier:
             return
         notes = f"{(button or {}).get('label', review.decision)} · {review.decided_by_label}"
         try:
-            self.applier.complete(step, output, port, decided_at, usage={}, notes=notes)
+            self.applier.outcomes.complete(step, output, port, decided_at, usage={}, notes=notes)
         except BadValue as bad:
             shown_error = error_json(bad.info, self.graph.step(step.key).label)
-            self.applier.end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
+            self.applier.outcomes.end_as_failed(step, shown_error, {}, decided_at, port=None, output=None)
 
     def decision(self, letter: Mail) -> None:
         review_id = letter.payload.get("review")

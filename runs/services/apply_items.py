@@ -113,7 +113,7 @@ class ItemsApplier:
             status = ItemStatus.CANCELLED
         elif command.failed:
             status = ItemStatus.FAILED
-            values["error"] = self.applier.error_of(command.failed[0])
+            values["error"] = self.applier.end.error_of(command.failed[0])
         else:
             status, found = self._result(command)
             values |= found
@@ -233,7 +233,7 @@ class ItemsApplier:
             item = type_.next_item(context, index) if index < ITEMS_PER_STEP.value else None
         except StepwellError as error:
             self.stop_asking(container, items)
-            self.applier.fail(container, error_info(error))
+            self.applier.outcomes.fail(container, error_info(error))
             return
         if item is None:
             self.stop_asking(container, items)
@@ -265,7 +265,7 @@ class ItemsApplier:
         # A result that could not be worked out has failed its item only now.
         short = rules.needed is not None and len(completed) < rules.needed
         if command.failed or short or not rules.tolerance.allows(len(failed), len(found)):
-            self.applier.fail(container, self._why(container, failed, len(found)))
+            self.applier.outcomes.fail(container, self._why(container, failed, len(found)))
             return
         errors = [
             {
@@ -287,7 +287,7 @@ class ItemsApplier:
         }
         if errors:
             output["errors"] = errors
-        self.applier.finish(container, output, self._sums(container))
+        self.applier.outcomes.finish(container, output, self._sums(container))
 
     def _sums(self, container: StepState) -> dict[str, Any]:
         """What all items together have spent: shown on the container's row, counted on the rows of the work."""

@@ -17,7 +17,7 @@ from runs import queue as doorbell
 from runs.engine.statuses import RunStatus
 from runs.models import Run, StepRun
 from runs.services.start_run import check_rate, create_run
-from runs.snapshots.run import unpacked
+from runs.snapshots.values import unpacked
 from workflows.definition.exchange import graph_to_json
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.schema import parse_definition

@@ -17,8 +17,9 @@ from runs.services.change_version import versions_to_continue
 from runs.services.model_offers import ModelOffer, model_offers
 from runs.snapshots import RunSnapshot
 from runs.snapshots.cases import Case, the_case
-from runs.snapshots.run import Failure, as_json
+from runs.snapshots.shapes import Failure
 from runs.snapshots.step import arriving
+from runs.snapshots.values import as_json
 from runs.snapshots.words import text_of
 from workflows.definition.graph import StepDef
 from workflows.services.definitions import load_definition

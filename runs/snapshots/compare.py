@@ -10,8 +10,9 @@ from decimal import Decimal
 from runs.engine.statuses import RunStatus, StepStatus, Wait
 from runs.models import Run, StepRun
 from runs.snapshots import words
+from runs.snapshots.definitions import definitions_of, order_of, step_type_of, tile_of
 from runs.snapshots.items import items_of
-from runs.snapshots.run import as_json, definitions_of, order_of, step_type_of, tile_of
+from runs.snapshots.values import as_json
 from workflows.definition.graph import StepDef
 from workflows.definition.textdiff import DiffLine, diff_lines
 from workflows.definition.types import START

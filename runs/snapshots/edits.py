@@ -9,8 +9,9 @@ from typing import Any
 from runs.engine.statuses import EventType, Intent, RunStatus, StepStatus
 from runs.models import Event, Run, StepRun
 from runs.selectors import variables_of
-from runs.snapshots.run import as_json, definitions_of, unpacked
+from runs.snapshots.definitions import definitions_of
 from runs.snapshots.step import Happening, previous_of, told
+from runs.snapshots.values import as_json, unpacked
 from workflows.definition.graph import Definition, StepDef
 from workflows.expressions.names import MISSING
 from workflows.lib.jsontypes import JSONObject, JSONValue

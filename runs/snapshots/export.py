@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from runs.models import Attempt, Event, Item, Run, StepRun
-from runs.snapshots.run import unpacked
+from runs.snapshots.values import unpacked
 from runs.snapshots.words import text_of
 from workflows.lib.jsontypes import JSONObject
 

@@ -13,10 +13,12 @@ from runs.engine.scopes import ItemPlace, Place, item_of
 from runs.engine.statuses import AttemptStatus, RunStatus, StepStatus, Wait
 from runs.models import Attempt, Item, Review, Run, StepRun
 from runs.snapshots import words
+from runs.snapshots.definitions import definitions_of, step_type_of, tile_of
 from runs.snapshots.edits import Editable, editable
 from runs.snapshots.items import ItemsPage, ItemsQuery, ItemsView, items_of, items_page
-from runs.snapshots.run import Output, definitions_of, output_view, step_type_of, tile_of, unpacked
+from runs.snapshots.shapes import Output
 from runs.snapshots.step import Call, Try, Value, shown_value, tries_of
+from runs.snapshots.values import output_view, unpacked
 from workflows.definition.graph import StepDef
 from workflows.steps.catalog import CATALOG
 

@@ -12,8 +12,10 @@ from runs.engine.statuses import AttemptStatus, StepStatus
 from runs.models import Attempt, Delivery, Event, Review, Run, StepRun
 from runs.selectors import variables_of
 from runs.snapshots import words
+from runs.snapshots.definitions import definitions_of, step_type_of, tile_of
 from runs.snapshots.outbox import Sent, sent_of
-from runs.snapshots.run import Output, as_json, definitions_of, output_view, step_type_of, tile_of, unpacked
+from runs.snapshots.shapes import Output
+from runs.snapshots.values import as_json, output_view, unpacked
 from workflows.definition.graph import Definition, StepDef
 from workflows.expressions.names import MISSING, Scope
 from workflows.expressions.paths import Path, normal, resolve
@@ -146,6 +148,8 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
     events = Event.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key).order_by("-seq")[:_EVENTS]
     open_attempt = next((a for a in reversed(attempts) if a.status == AttemptStatus.OPEN), None)
     running = row is not None and row.started_at is not None and row.completed_at is None
+    # While it writes only the try knows who does.
+    asked = open_attempt if open_attempt is not None and open_attempt.provider else row
     tries = tuple(tries_of(attempts))
     value = unpacked(row.output, run) if row is not None and row.output is not None else None
     decided = review is not None and review.status == Review.Status.DECIDED
@@ -166,8 +170,8 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         since=row.started_at if row is not None and running else None,
         tokens=row.tokens if row is not None else 0,
         cost=row.cost if row is not None and row.cost_known and row.tokens else None,
-        model=words.model_words(row.provider, row.model)
-        if row is not None and (row.model or row.provider)
+        model=words.model_words(asked.provider, asked.model)
+        if asked is not None and (asked.model or asked.provider)
         else "",
         demo=row is not None and row.provider == "demo",
         output=output_view(value) if value is not None else None,

@@ -123,6 +123,8 @@ def story(attempts: Sequence[Attempt], *, answered: bool) -> tuple[str, str]:
         rest = f"{rest} Then {provider_name(last.provider)} answered.".strip()
     elif answered:
         rest = f"{rest} Then it worked.".strip()
+    elif last.status == "open" and last.provider and hops:
+        rest = f"{rest} {provider_name(last.provider)} is answering.".strip()
     return f"{headline[:1].upper()}{headline[1:]}.", rest
 
 

@@ -25,11 +25,29 @@ from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
 from runs.snapshots.cases import count_letters
 from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
+from runs.snapshots.last_tests import LastTest, last_tests
 from workflows.lib.jsontypes import JSONObject
+from workflows.models import Workflow
 from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
 from workflows.tenancy.models import Tenant
 
 register = template.Library()
+
+
+@register.simple_tag(name="last_tests")
+def last_tests_of(workflow: Workflow) -> dict[str, LastTest]:
+    """``{% last_tests workflow as lasts %}``: how each step went last time, by its key. Two queries, once per request."""
+    known: dict[str, LastTest] | None = workflow.__dict__.get("_last_tests")
+    if known is None:
+        known = workflow.__dict__["_last_tests"] = last_tests(workflow)
+    return known
+
+
+@register.simple_tag(takes_context=True)
+def last_test(context: template.Context, key: str) -> LastTest | None:
+    """``{% last_test row.key as last %}``: of `lasts`, where they are there, else of the context's workflow."""
+    lasts = context.get("lasts")
+    return (lasts if lasts is not None else last_tests_of(context["workflow"])).get(key)
 
 
 # --- looks -------------------------------------------------------------------------------------

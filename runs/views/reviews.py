@@ -21,7 +21,7 @@ from runs.services.decide_review import decide_review
 from runs.services.review_desk import Desk, DeskFilter, desk, desk_order
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
-from runs.snapshots.run import as_json, output_view, unpacked
+from runs.snapshots.values import as_json, output_view, unpacked
 from runs.snapshots.words import decided, text_of
 from workflows.lib.errors import Conflict, Invalid, NotAllowed
 from workflows.lib.worddiff import changes_in, word_diff

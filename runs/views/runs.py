@@ -23,13 +23,16 @@ from runs.services.change_version import continue_on_version, continue_without_s
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.retry_items import NO_VALUE
 from runs.services.retry_items import retry_items as retry_items_of
+from runs.services.sample_of_run import input_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
+from runs.snapshots.definitions import definitions_of, order_of
 from runs.snapshots.edits import edit_desk
+from runs.snapshots.inner import InnerPanel, inner_panel
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
-from runs.snapshots.run import as_json, definitions_of, order_of, output_view, unpacked
 from runs.snapshots.step import StepPanel, step_panel
+from runs.snapshots.values import as_json, output_view, unpacked
 from runs.views.acting import control, get_run
 from workflows.definition.types import START
 from workflows.lib.errors import NotFound
@@ -91,6 +94,8 @@ def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab
             **shared,
             **_item(request, run, item, tab if tab in _ITEM_TABS else "output"),
         }
+    if key and (inner := inner_panel(run, key)) is not None:
+        return {**shared, **_inner(request, run, inner)}
     panel = step_panel(run, key) if key and key != "input" else None
     if not key and snapshot.failed_key and not snapshot.gates:
         key = snapshot.failed_key
@@ -105,9 +110,11 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
     """The inspector's context: a step, the run's own input (`key` is `input`), or nothing."""
     if key == "input" and panel is None:
         given = [
-            (name, value if isinstance(value, str) else as_json(value)) for name, value in run.input.items()
+            (name, value if isinstance(value, str) else as_json(value))
+            for name, value in input_of(run).items()
         ]
-        return {"panel": None, "panel_key": "input", "given": given}
+        may_save = request.actor.may(Permission.EDIT_WORKFLOWS)
+        return {"panel": None, "panel_key": "input", "given": given, "may_save_sample": may_save}
     tabs = [
         {"key": "output", "label": "Output"},
         {"key": "input", "label": "Input"},
@@ -139,16 +146,30 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
     return found
 
 
+def _inner(request: TenantRequest, run: Run, inner: InnerPanel) -> dict[str, Any]:
+    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off
+    return {
+        "inner": inner,
+        "panel": inner,
+        "panel_key": inner.key,
+        "breakable": ahead and request.actor.may(Permission.CONTROL_RUNS),
+        "stops_here": inner.key in (run.debug.get("breakpoints") or ()),
+    }
+
+
 @require_GET
 @tenant_required
 def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     """The inspector of one step: a fragment for htmx and our script, else the run's page with the step open."""
     run = get_run(request, pk)
-    panel = step_panel(run, key)
-    if panel is None and key != "input":
+    inner = inner_panel(run, key)
+    panel = step_panel(run, key) if inner is None else None
+    if panel is None and inner is None and key != "input":
         raise NotFound(NOT_FOUND)
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('runs:detail', args=[run.pk])}?step={key}")
+    if inner is not None:
+        return render(request, "runs/_inner_panel.html", {"run": run, **_inner(request, run, inner)})
     wanted = request.GET.get("tab", "output")
     context = {"run": run, **_panel(request, run, key, panel, wanted)}
     return render(request, "runs/_panel.html", context)

@@ -16,7 +16,7 @@ from runs.models import Run
 from runs.services.replay_run import adopt_as_draft, replay_run
 from runs.services.viewing import known_models
 from runs.snapshots.compare import compared, others_of, partner_of
-from runs.snapshots.run import definitions_of, step_type_of
+from runs.snapshots.definitions import definitions_of, step_type_of
 from runs.views.acting import control, get_run
 from workflows.lib.errors import Conflict, Invalid, NotFound, StepwellError
 from workflows.steps.fields import config_fields

@@ -19,8 +19,8 @@ from runs.models import Attempt, Event, Mail, Review, Run, StepRun
 from runs.services import drive_run, execute_step
 from runs.services.control_run import pause_run, resume_run, retry_run
 from runs.services.decide_review import decide_review
-from runs.services.drive_run import Driver
 from runs.services.execute_step import Result, Work, start
+from runs.services.fence import Fence
 from runs.services.loaded_run import LoadedRun
 from runs.services.transition import Transition
 from tests.runs.support import definition_of, driven, event_types, node, rows, started, statuses
@@ -257,9 +257,9 @@ def test_a_value_that_the_database_refuses_harms_only_its_own_step(
 
         start(work, keep)
 
-    real = Driver._write_once
+    real = Fence._write_once
 
-    def write(self: Driver, t: Transition, *, starts: bool) -> None:
+    def write(self: Fence, t: Transition, *, starts: bool) -> None:
         outputs = {pk for pk, values in t.step_updates if values.get("output")}
         keys = {
             StepRun.objects.get(pk=pk).step_key for pk in outputs if StepRun.objects.filter(pk=pk).exists()
@@ -273,7 +273,7 @@ def test_a_value_that_the_database_refuses_harms_only_its_own_step(
         real(self, t, starts=starts)
 
     monkeypatch.setattr(drive_run, "start", together)
-    monkeypatch.setattr(Driver, "_write_once", write)
+    monkeypatch.setattr(Fence, "_write_once", write)
     driven(run)
     assert "bad" in refused
     assert run.status == RunStatus.FAILED

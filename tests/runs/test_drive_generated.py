@@ -8,7 +8,7 @@ import pytest
 
 from runs.engine.statuses import RunStatus
 from runs.models import Attempt, Item, Run
-from runs.snapshots.run import definitions_of
+from runs.snapshots.definitions import definitions_of
 from tests.runs.support import definition_of, driven, event_types, node, rows, started, statuses
 from tests.support.factories import World
 from workflows.definition.copies import duplicate

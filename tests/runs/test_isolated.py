@@ -14,7 +14,7 @@ import pytest
 
 from runs.engine.scopes import Place
 from runs.models import Attempt, Delivery, Run, StepRun
-from runs.services import drive_run, isolated
+from runs.services import isolated, work_of_tries
 from runs.services.execute_step import Result, Task, Work
 from tests.runs.support import definition_of, driven, event_types, node, rows, started
 from tests.runs.test_drive_items import each, text
@@ -42,7 +42,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
 
 @pytest.fixture
 def all_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive_run, "SUSPECT_AFTER", 0)
+    monkeypatch.setattr(work_of_tries, "SUSPECT_AFTER", 0)
 
 
 def test_steps_of_every_kind_and_items_work_alone(

@@ -98,7 +98,7 @@ def reached(run: Run, key: str, status: str = StepStatus.COMPLETED, **fields: An
 
 
 def _definition(run: Run) -> Definition:
-    from runs.snapshots.run import definitions_of
+    from runs.snapshots.definitions import definitions_of
 
     return definitions_of({run.version_id})[run.version_id]
 

@@ -27,7 +27,8 @@ from workflows.forms.builder import read_place, read_position, read_settings, re
 from workflows.lib.errors import Invalid, Stale, StepwellError
 from workflows.models import Workflow
 from workflows.presenters.builder_controls import known_models
-from workflows.presenters.builder_page import PILL, BuilderPage, Place, picker_groups
+from workflows.presenters.builder_page import PILL, BuilderPage, picker_groups
+from workflows.presenters.builder_parts import Place
 from workflows.services.change_workflow import update_workflow
 from workflows.services.drafts import apply_operation
 from workflows.services.late_edits import refuse_late_whole
