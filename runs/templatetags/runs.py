@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,6 +63,17 @@ def _look(run: Run | RunSnapshot) -> Look:
     if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
         return Look("cancel", "ban", "Cancelling")
     return look_of(run.status, review=review and run.intent != Intent.PAUSE, run=True)
+
+
+@register.simple_tag
+def failed_run(tenant: Tenant, workflow: uuid.UUID, given: str) -> Run | None:
+    """The failed run of this workflow from whose page a person came to mend it; `given` is what the address says."""
+    try:
+        pk = uuid.UUID(given)
+    except ValueError:
+        return None
+    found = Run.objects.for_tenant(tenant).filter(pk=pk, workflow_id=workflow, status=RunStatus.FAILED)
+    return found.only("id", "number").first()
 
 
 @register.simple_tag
