@@ -311,7 +311,7 @@ def test_of_two_reviewers_who_race_the_first_wins_and_the_other_keeps_their_word
         order = list(both) if turn % 2 else list(reversed(both))
         for name in order:
             both[name].press("a")
-        site.until("m.decisions()", lambda rows, gate=gate: gate in rows)
+        site.until(f"{gate!r} in m.decisions()", bool)
         row = site.ask("m.decisions()")[gate]
         winner = row["by"].partition("@")[0]
         won[winner] += 1
