@@ -20,6 +20,7 @@ from runs.views import (
     runs,
     saved,
     start,
+    triggers,
     try_step,
     what_if,
 )
@@ -70,6 +71,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/breakpoints/", debug.breakpoint_at, name="breakpoints"),
     path("<uuid:pk>/edit/", debug.edit, name="edit"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
+    path("<uuid:pk>/sample/", saved.save_sample_of, name="save_sample"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
 
@@ -84,6 +86,15 @@ review_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
+trigger_pages: list[URLPattern | URLResolver] = [
+    path("", triggers.index, name="index"),
+    path("new/", triggers.create, name="new"),
+    path("<uuid:pk>/<str:key>/", triggers.detail, name="detail"),
+    path("<uuid:pk>/<str:key>/try/", triggers.attempt, name="try"),
+    path("<uuid:pk>/<str:key>/switch/", triggers.switch, name="switch"),
+    path("<uuid:pk>/<str:key>/remove/", triggers.remove, name="remove"),
+]
+
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
 notification_pages: list[URLPattern | URLResolver] = [
@@ -96,6 +107,7 @@ notification_pages: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
+    path("triggers/", include((trigger_pages, "triggers"))),
     path("outbox/", include((outbox_pages, "outbox"))),
     path("notifications/", include((notification_pages, "notifications"))),
 ]
