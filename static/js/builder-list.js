@@ -100,11 +100,11 @@
   // What follows an edit: the address, closing what asked, and focus where the work goes on.
   document.addEventListener("builder:changed", (event) => {
     const { focus, key } = event.detail;
-    // A name or a setting that is saved beside the list closes nothing that was opened meanwhile.
-    if (!event.target.closest?.("form.rename, #panel form, [data-autosave]")) {
-      document.querySelector("#dialogs dialog[open]")?.close();
-      for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
-    }
+    // An answer closes what its question was asked in; what was opened meanwhile stays.
+    const from = event.target;
+    const asked = (box) => !from.isConnected || from === document || from === document.body || box.contains(from);
+    for (const dialog of document.querySelectorAll("#dialogs dialog[open]")) if (asked(dialog)) dialog.close();
+    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) if (asked(menu)) menu.hidePopover();
     remember();
     // A switch that was pressed keeps its own state through a morph: it says what the card says.
     for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";

@@ -45,13 +45,6 @@ class Mouse:
     def choose(self, field: Locator, label: str) -> None:
         self.saved(lambda: field.select_option(label=label))
 
-    def unfold(self, name: str) -> None:
-        """Open the “More settings” of a section of the open card."""
-        section = self.open_card.locator("section.sect", has=self.page.get_by_role("heading", name=name))
-        more = section.locator("details.more").first
-        if more.get_attribute("open") is None:
-            more.locator("summary").click()
-
     # --- the list ---
 
     def new_workflow(self, name: str) -> None:
@@ -126,8 +119,9 @@ class Mouse:
         return self.open_card
 
     def close(self) -> None:
-        for toggle in self.page.locator('#steps [data-toggle][aria-expanded="true"]').all():
-            toggle.click()
+        for head in self.page.locator("#steps .step.is-open > .step__head").all():
+            # Beside the name, which is a field while the card is open.
+            head.click(position={"x": (head.bounding_box() or {"width": 0.0})["width"] * 0.55, "y": 6})
         expect(self.page.locator("#steps .step.is-open")).to_have_count(0)
 
     def goes_on_to(self, source: str, target: str) -> None:
@@ -162,10 +156,14 @@ class Mouse:
 
     def field(self, label: str) -> Locator:
         fields = self.page.locator("input, textarea, select")
-        return self.open_card.get_by_label(label, exact=True).and_(fields)
+        return self.open_card.get_by_label(re.compile(f"^{re.escape(label)}( to fill in)?$")).and_(fields)
 
     def text(self, label: str, text: str) -> None:
-        self.type_into(self.field(label), text)
+        """Type into a setting; where it lies under “More settings”, that is opened first."""
+        field = self.field(label)
+        if not field.is_visible():
+            field.locator("xpath=ancestor::details[1]/summary").click()
+        self.type_into(field, text)
 
     def pair(self, legend: str, name: str, value: str) -> None:
         """One more line of “names and values”."""

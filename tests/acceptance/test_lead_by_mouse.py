@@ -49,10 +49,8 @@ def three_branches(mouse: Mouse, said: dict) -> None:
     mouse.text("Prompt", said[lead.SCORE]["prompt"])
     for name, kind in (("score", "Number"), ("tier", "Text"), ("reasons", "List")):
         mouse.field_of_answer(name, kind)
-    mouse.unfold("Model")
     mouse.text("Temperature", "0.2")
     mouse.text("Longest answer", "1200")
-    mouse.unfold("Prompt")
     mouse.text("System prompt", said[lead.SCORE]["system_prompt"])
     mouse.goes_on_to(lead.SCORE, lead.COMBINE)
     mouse.add_branch("HTTP request", lead.HISTORY, of=lead.TIDY)
