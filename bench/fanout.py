@@ -10,12 +10,12 @@ from typing import Final
 from django.db import connection
 from django.db.models import Min
 
+from bench.endpoint import endpoint, seconds_of_bare_client
 from bench.report import row, section
 from bench.support import DATA_DIR, Bench, publish
 from bench.workers import workers
 from runs.models import Attempt, Item, Run
 from runs.services.start_run import start_run
-from tests.support.fake_openai import FakeOpenAI, Reply
 from tests.support.redis import redis_server
 
 CALL_S: Final = 0.2
@@ -26,7 +26,7 @@ PATIENCE_S: Final = 300.0
 GROWTH_MB: Final = 50.0
 
 
-def fan_out(bench: Bench, items: int, worker: int) -> None:
+def fan_out(bench: Bench, items: int, worker: int, url: str) -> None:
     """One run; the clock runs from the first call to the end of the run, the scales from item 100 on."""
     config = {
         "items": "{{ input.list }}",
@@ -57,6 +57,8 @@ def fan_out(bench: Bench, items: int, worker: int) -> None:
         # The first calls of a process import the client: they are not measured.
         return
     row(f"{items:,} items, {CONCURRENCY} at a time", seconds, "s", floor=ideal, target_ratio=1.10)
+    bare = seconds_of_bare_client(url, items, CONCURRENCY)
+    row(f"{items:,} calls by the bare client, nothing written", bare, "s", floor=ideal)
     if at_100:
         row(
             f"{items:,} items: the worker's memory at the most, beyond that at item 100",
@@ -74,14 +76,13 @@ def _resident_mb(pid: int) -> float:
 
 def main() -> None:
     bench = Bench.get()
-    with FakeOpenAI() as endpoint, redis_server(DATA_DIR):
-        endpoint.default = lambda request: Reply(pieces=("An answer.",), delay_s=CALL_S)
-        os.environ |= {"OPENAI_BASE_URL": endpoint.url, "OPENAI_API_KEY": "sk-bench"}
+    with endpoint(CALL_S) as url, redis_server(DATA_DIR):
+        os.environ |= {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-bench"}
         section(f"Fan-out on {connection.vendor}: one worker process, calls of 200 ms (floor: the ideal)")
         with workers(1) as (worker,):
-            fan_out(bench, CONCURRENCY, worker)
+            fan_out(bench, CONCURRENCY, worker, url)
             for items in SIZES:
-                fan_out(bench, items, worker)
+                fan_out(bench, items, worker, url)
 
 
 if __name__ == "__main__":

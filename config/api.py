@@ -29,7 +29,7 @@ from runs.api import (
     workflow_events,
 )
 from templates_app.api import templates
-from workflows.api import compare, exchange, library, step_types, workflows
+from workflows.api import compare, exchange, library, samples, step_types, workflows
 from workflows.api.base import JsonParser, body_too_large, problems_of_validation
 from workflows.api.rate import count_call
 from workflows.lib.errors import Invalid, StepwellError
@@ -98,6 +98,7 @@ api = StepwellAPI(
 api.add_router("/workflows", exchange.router)
 api.add_router("/workflows", workflows.router)
 api.add_router("/workflows", compare.router)
+api.add_router("/workflows", samples.router)
 api.add_router("/workflows", executions.start_router)
 api.add_router("/workflows", estimates.router)
 api.add_router("/workflows", workflow_events.router)

@@ -70,6 +70,7 @@ run_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/breakpoints/", debug.breakpoint_at, name="breakpoints"),
     path("<uuid:pk>/edit/", debug.edit, name="edit"),
     path("<uuid:pk>/save/", saved.save_as_workflow, name="save_as_workflow"),
+    path("<uuid:pk>/sample/", saved.save_sample_of, name="save_sample"),
     path("<uuid:pk>/output/", runs.output, name="output"),
 ]
 

@@ -26,6 +26,9 @@ from runs.services.start_run import start_run
 from workflows.api.base import THING, WRITE_THING, Body, Filters, answer, errors, example, page
 from workflows.api.workflows import actor_of, get_workflow
 from workflows.lib.errors import Invalid, Problem, TooLarge
+from workflows.lib.jsontypes import JSONObject
+from workflows.models import Workflow
+from workflows.services.samples import find_sample
 from workflows.tenancy.access import get_or_404
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.managers import TenantQuerySet
@@ -42,6 +45,11 @@ LARGEST_NUMBER: Final = 2**31 - 1
 class Start(Body):
     input_data: dict[str, Any] = Field(
         {}, description="One value for each input variable; at most 2,000,000 bytes."
+    )
+    sample: str | None = Field(
+        None,
+        max_length=120,
+        description="Name or id of one of the workflow's samples; `input_data` lies over its values.",
     )
     variables: dict[str, Any] | None = Field(None, description="Context variables at the start.")
     version: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)] | Literal["draft"] | None = Field(
@@ -166,7 +174,7 @@ def execute(
         run = start_run(
             workflow=workflow,
             actor=actor,
-            input_data=wish.input_data,
+            input_data=_with_sample(workflow, wish),
             variables=wish.variables,
             version=wish.version,
             test=wish.test,
@@ -179,6 +187,17 @@ def execute(
         problem = Problem("too_large", error.message, field="input_data", path="input_data")
         raise TooLarge(error.message, problems=(problem,)) from error
     return whole(get_run(request, str(run.pk)), 202)
+
+
+def _with_sample(workflow: Workflow, wish: Start) -> JSONObject:
+    if wish.sample is None:
+        return wish.input_data
+    found = find_sample(workflow, wish.sample)
+    if found is None:
+        message = f"The workflow has no sample “{wish.sample}”."
+        problem = Problem("unknown_sample", message, field="sample", path="sample")
+        raise Invalid(message, code="unknown_sample", problems=(problem,))
+    return {**found.input, **wish.input_data}
 
 
 def _checked_key(key: str) -> str:

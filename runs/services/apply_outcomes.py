@@ -48,7 +48,7 @@ class OutcomesApplier:
         task = result.task
         step = self.state.get(*task.place)
         usage = self.applier.usage.charge(task)
-        for hop in task.hops:
+        for hop in task.hops[task.told_hops :]:
             self.applier.event(EventType.FALLBACK, step, hop)
         self.t.writes += credit_alerts(self.run, task)
         current = step is not None and step.status is StepStatus.RUNNING and step.round == task.round

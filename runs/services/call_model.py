@@ -101,6 +101,7 @@ async def call_model(
 
     async def timed(asked: ChatRequest, **more: object) -> ChatAnswer:
         began[0] = utc_now()
+        task.asking = asked.model or ""
         return await call(asked, **more)
 
     answer, candidate = await chat_over(

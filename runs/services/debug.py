@@ -1,6 +1,6 @@
 """Breakpoints and single steps: the driver itself holds the run, with its reason (07 §4), and goes on when told to.
 
-`Run.debug`: `breakpoints` (step keys), `stopped` (`[key, label]` of the steps before, or after, which it stopped),
+`Run.debug`: `breakpoints` (step keys), `once` (those of them that go when they have been reached), `stopped` (`[key, label]` of the steps before, or after, which it stopped),
 `passed` (`[key, scope, round]` that were stopped at once already), `step` (one step more, then stop), `edits`.
 """
 
@@ -33,7 +33,7 @@ def of(loaded: LoadedRun, t: Transition) -> JSONObject:
 def obey(loaded: LoadedRun, t: Transition, letter: Mail) -> None:
     """New breakpoints, or one step more."""
     now = dict(of(loaded, t))
-    for name in ("breakpoints", "step"):
+    for name in ("breakpoints", "once", "step"):
         if name in letter.payload:
             now[name] = letter.payload[name]
     t.run["debug"] = now
@@ -63,7 +63,9 @@ def hold(
     ]
     if not hits:
         return commands
-    _pause(loaded, t, {**debug, "passed": [*passed, *map(_name, hits)]}, hits, BREAKPOINT)
+    reached = {command.place.key for command in hits} & set(debug.get("once") or ())
+    left = {name: sorted(set(debug.get(name) or ()) - reached) for name in ("breakpoints", "once")}
+    _pause(loaded, t, {**debug, **left, "passed": [*passed, *map(_name, hits)]}, hits, BREAKPOINT)
     return plan(loaded.graph, loaded.state, now, None)
 
 

@@ -30,19 +30,28 @@ def set_breakpoints(*, run: Run, actor: Actor, steps: Collection[str]) -> Run:
 
     Raises Conflict for a run that is over, Invalid for a step that its version cannot run.
     """
+    return _set(run, actor, steps, once=set(_kept(run, "once")) & set(steps))
+
+
+def _set(run: Run, actor: Actor, steps: Collection[str], *, once: Collection[str]) -> Run:
     actor.require(Permission.CONTROL_RUNS)
     check_steps(run, steps, "breakpoints")
-    post(run, actor, MailKind.DEBUG, {"breakpoints": sorted(set(steps))}, "set breakpoints in")
+    wanted = {"breakpoints": sorted(set(steps)), "once": sorted(set(once))}
+    post(run, actor, MailKind.DEBUG, wanted, "set breakpoints in")
     return run
 
 
 def breakpoints_of(run: Run) -> list[str]:
     """The breakpoints of a run, those included that its driver has not obeyed yet."""
+    return _kept(run, "breakpoints")
+
+
+def _kept(run: Run, name: str) -> list[str]:
     unread = Mail.objects.filter(run=run, tenant_id=run.tenant_id, kind=MailKind.DEBUG, read_at=None)
     for payload in unread.order_by("-id").values_list("payload", flat=True):
-        if "breakpoints" in payload:
-            return list(payload["breakpoints"])
-    return list(run.debug.get("breakpoints") or ())
+        if name in payload:
+            return list(payload[name])
+    return list(run.debug.get(name) or ())
 
 
 def toggle_breakpoint(*, run: Run, actor: Actor, step: str) -> Run:
@@ -53,8 +62,9 @@ def toggle_breakpoint(*, run: Run, actor: Actor, step: str) -> Run:
 
 
 def run_to(*, run: Run, actor: Actor, step: str) -> Run:
-    """Go on as far as this step, and stop before it; the breakpoint stays. Raises like `set_breakpoints`."""
-    set_breakpoints(run=run, actor=actor, steps=[*breakpoints_of(run), step])
+    """Go on as far as this step, and stop before it, once; a breakpoint that was there stays. Raises like `set_breakpoints`."""
+    now, once = breakpoints_of(run), _kept(run, "once")
+    _set(run, actor, [*now, step], once=once if step in now else [*once, step])
     if run.intent == Intent.PAUSE:
         resume_run(run=run, actor=actor)
     return run

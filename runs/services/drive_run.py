@@ -419,15 +419,20 @@ class Driver:
         for task in self.tasks.values():
             if task.writer is None or task.attempt_id is None:
                 continue
-            text = task.writer.text
+            text, hops = task.writer.text, task.hops[task.told_hops :]
             if len(text) > task.saved_text:
                 label = self.loaded.graph.step(task.place.key).label
+                for hop in hops:
+                    t.event(EventType.FALLBACK, now, hop, place=task.place, label=label)
                 data: JSONObject = {"content": text[task.saved_text :], "offset": task.saved_text}
                 data["attempt"] = str(task.attempt_id)
                 t.event(EventType.TEXT, now, data, place=task.place, label=label)
-                t.attempt_updates.append((task.attempt_id, {"text": text}))
-                before, task.saved_text = task.saved_text, len(text)
-                t.remember(_sets_saved_text(task, before))
+                # Whose words they are, and who would not answer before, is known here only until the try ends.
+                provider, _, model = task.asking.partition(":")
+                known = {"text": text, "provider": provider[:32], "model": model[:120], "hops": [*task.hops]}
+                t.attempt_updates.append((task.attempt_id, known))
+                t.remember(_sets_saved_text(task, task.saved_text, task.told_hops))
+                task.saved_text, task.told_hops = len(text), task.told_hops + len(hops)
         if not t.is_empty:
             # Refused: a late driver has its lease again, or the intent is new. Saved at the next tick.
             with suppress(Refused), Turn():
@@ -483,8 +488,8 @@ class Driver:
         return True
 
 
-def _sets_saved_text(task: Task, length: int) -> Callable[[], None]:
+def _sets_saved_text(task: Task, length: int, hops: int) -> Callable[[], None]:
     def undo() -> None:
-        task.saved_text = length
+        task.saved_text, task.told_hops = length, hops
 
     return undo

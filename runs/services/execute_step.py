@@ -65,6 +65,10 @@ class Task:
     answers: list[ChatAnswer] = field(default_factory=list)
     # Models that did not answer, each with the one that was asked instead: data of `fallback` events.
     hops: list[JSONObject] = field(default_factory=list)
+    # So many of them have their event already: the page tells of a fallback while the next model writes.
+    told_hops: int = 0
+    # Who is being asked just now, as provider:model.
+    asking: str = ""
     writer: TextWriter | None = None
     future: Future[Any] | None = None
     cancelled: bool = False

@@ -42,9 +42,12 @@ class StepData:
     outputs: dict[str, JSONObject]
 
 
-def step_data(definition: Definition, step: StepDef, run: Run | None) -> StepData:
+def step_data(
+    definition: Definition, step: StepDef, run: Run | None, given: JSONObject | None = None
+) -> StepData:
     """The step's data with the values of a run (None: without any). At most three queries.
 
+    `given` is the input where it is not that of the run: a sample's.
     Of a step inside of a container it is that of the first item. Pinned outputs stand in place of the run's.
     """
     before: list[StepDef] = []
@@ -78,19 +81,19 @@ def step_data(definition: Definition, step: StepDef, run: Run | None) -> StepDat
         for edge in definition.incoming(step.key)
         if edge.target_input and edge.source in outputs
     }
-    given: Any = run.input if run is not None else MISSING
+    whole: Any = given if given is not None else run.input if run is not None else MISSING
     previous: Any = MISSING
     if arrived:
         previous = arrived[0][1] if len(arrived) == 1 else dict(arrived)
     elif not definition.incoming(step.key):
-        previous = given if step.parent is None else item
+        previous = whole if step.parent is None else item
     variables = _variables(run, definition)
-    if step.inputs and run is not None:
+    if step.inputs and whole is not MISSING:
         known_previous = None if previous is MISSING else previous
-        named |= declared_inputs(step, named, known_previous, run.input, variables)
+        named |= declared_inputs(step, named, known_previous, whole, variables)
     return StepData(
         Scope(
-            input=given,
+            input=whole,
             inputs=named,
             steps={definition.step(key).label: value for key, value in outputs.items()},
             vars=variables,

@@ -10,6 +10,8 @@ from workflows.definition.lanes import LANES, Gap, LaneRow, Strand
 
 # Lane n sits at 10 + 14 n px (design README §4); a step's mark is at 21 px, where its line changes.
 _FIRST, _APART, _MARK = 10, 14, 21
+# The line that stands for folded steps keeps its distance from the card above, so its mark is lower.
+_FOLD_MARK = 32
 STRAIGHT, CURVED, TALL = 10, 24, 34
 
 
@@ -85,7 +87,7 @@ def gap_rail(gap: Gap, way: Ways, *, tall: bool) -> Rail:
 
 def fold_rail(gap: Gap | None, way: Ways) -> Rail:
     """The lines beside folded rows: from the first lane to every lane on which the gap below begins; None: nothing."""
-    lines = [Line("lane0", x_of(0), "0", str(_MARK))]
+    lines = [Line("lane0", x_of(0), "0", str(_FOLD_MARK))]
     bends: list[Bend] = []
     if gap is not None:
         entering = [(strand.column, way(strand)) for strand in gap.through]
@@ -96,10 +98,12 @@ def fold_rail(gap: Gap | None, way: Ways) -> Rail:
             best[column] = one if best.get(column) is not Way.TAKEN else Way.TAKEN
         for column, one in sorted(best.items()):
             if not column:
-                lines.append(_line(0, one, str(_MARK), "100%"))
+                lines.append(_line(0, one, str(_FOLD_MARK), "100%"))
                 continue
-            x, half, end = x_of(column), _MARK + 9, _MARK + 18
-            bends.append(Bend(_css(column, one), f"M{_FIRST} {_MARK}C{_FIRST} {half} {x} {half} {x} {end}"))
+            x, half, end = x_of(column), _FOLD_MARK + 9, _FOLD_MARK + 18
+            bends.append(
+                Bend(_css(column, one), f"M{_FIRST} {_FOLD_MARK}C{_FIRST} {half} {x} {half} {x} {end}")
+            )
             lines.append(_line(column, one, str(end), "100%"))
     return Rail(_quiet_first(lines), tuple(bends))
 

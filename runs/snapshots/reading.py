@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from django.db.models import Q, QuerySet
@@ -13,10 +14,12 @@ from runs.engine.statuses import Intent, RunStatus, StepStatus, Wait
 from runs.models import Attempt, Review, Run, StepRun
 from runs.selectors import step_runs_of
 from runs.snapshots.definitions import definitions_of, order_of, step_type_of
+from runs.snapshots.inside import NOT_BEGUN, Progress, progress_inside
 from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from workflows.definition.graph import ERROR_PORT, StepDef
 from workflows.definition.lanes import LaneLayout, body_layout
+from workflows.definition.ordering import body_order
 from workflows.definition.types import START
 from workflows.steps.base import Port, StepType
 from workflows.steps.catalog import CATALOG
@@ -68,6 +71,17 @@ class Reading:
     @cached_property
     def layout(self) -> LaneLayout:
         return body_layout(self.definition, self.steps, start_row=not self.has_start)
+
+    @cached_property
+    def bodies(self) -> Mapping[str, tuple[StepDef, ...]]:
+        """The steps inside each container, in the order of their list; the hidden one where its prompt does the work."""
+        found: dict[str, tuple[StepDef, ...]] = {}
+        for step in self.definition.steps:
+            if CATALOG.is_container(step.type):
+                own = CATALOG.own_body(step)
+                inside = body_order(self.definition, step.key, CATALOG)
+                found[step.key] = inside or ((own,) if own is not None else ())
+        return found
 
     @cached_property
     def types(self) -> Mapping[str, StepType | None]:
@@ -174,6 +188,15 @@ class Reading:
         if ERROR_PORT in used:
             named[ERROR_PORT] = "If it fails"
         return named
+
+    @cached_property
+    def _inner(self) -> Mapping[str, Progress]:
+        return progress_inside(self.run) if self.items else {}
+
+    def progress(self, key: str, total: int) -> Progress:
+        """How far a step inside a container is, of whose items there are `total` so far."""
+        found = self._inner.get(key, NOT_BEGUN)
+        return replace(found, total=max(found.total, total))
 
     def inner_cost_unknown(self) -> bool:
         if not self.items:

@@ -18,8 +18,6 @@ from runs.snapshots.shapes import Inside, Row, Stream
 from runs.snapshots.summaries import aside_of, status_of, summary_of
 from workflows.definition.graph import StepDef
 from workflows.definition.lanes import LaneRow
-from workflows.definition.ordering import body_order
-from workflows.steps.catalog import CATALOG
 
 
 def row_of(read: Reading, paths: Paths, step: StepDef, lane: LaneRow) -> Row:
@@ -73,7 +71,12 @@ def row_of(read: Reading, paths: Paths, step: StepDef, lane: LaneRow) -> Row:
         gap=gap_rail(lane.gap, paths.way, tall=any(branch)),
         revision=_revision(row, len(attempts), items) if row is not None else "",
         items=items,
-        inside=inside_of(read, step.key),
+        inside=inside_of(
+            read,
+            step.key,
+            open_ahead=read.is_open and step.enabled and (row is None or row.completed_at is None),
+            total=items.total if items is not None else 0,
+        ),
         item_cases=read.item_cases.get(row.pk, ()) if row is not None else (),
         breakpoint=read.is_open and step.key in read.breakpoints,
         breakable=read.is_open
@@ -83,10 +86,10 @@ def row_of(read: Reading, paths: Paths, step: StepDef, lane: LaneRow) -> Row:
     )
 
 
-def inside_of(read: Reading, parent: str) -> tuple[Inside, ...]:
-    """The steps in a container's body, in the order of their list."""
+def inside_of(read: Reading, parent: str, *, open_ahead: bool, total: int = 0) -> tuple[Inside, ...]:
+    """The steps in a container's body, in the order of their list; `total`: how many items it has so far."""
     found = []
-    for step in body_order(read.definition, parent, CATALOG):
+    for step in read.bodies.get(parent, ()):
         kind = step_type_of(step.type)
         found.append(
             Inside(
@@ -96,7 +99,11 @@ def inside_of(read: Reading, parent: str) -> tuple[Inside, ...]:
                 tile=tile_of(step, kind),
                 does=kind.summary(step.config) if kind is not None else "",
                 off=not step.enabled,
-                inside=inside_of(read, step.key),
+                inside=inside_of(read, step.key, open_ahead=open_ahead),
+                hidden=step.generated,
+                breakpoint=read.is_open and step.key in read.breakpoints,
+                breakable=open_ahead and step.enabled,
+                progress=read.progress(step.key, total),
             )
         )
     return tuple(found)

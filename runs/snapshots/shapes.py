@@ -11,6 +11,7 @@ from decimal import Decimal
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
+from runs.snapshots.inside import NOT_BEGUN, Progress
 from runs.snapshots.item_cases import ItemCase
 from runs.snapshots.items import ItemsView
 from runs.snapshots.rails import Rail
@@ -43,7 +44,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A step in the body of a container; `inside` are those of its own body."""
+    """A step in the body of a container; `inside` are those of its own body. `hidden`: the container's own prompt."""
 
     key: str
     label: str
@@ -52,6 +53,10 @@ class Inside:
     does: str
     off: bool
     inside: tuple[Inside, ...]
+    hidden: bool = False
+    breakpoint: bool = False
+    breakable: bool = False
+    progress: Progress = NOT_BEGUN
 
 
 @dataclass(frozen=True, slots=True)

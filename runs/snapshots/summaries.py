@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runs.engine.statuses import RunStatus, Skip, StepStatus, Wait
+from runs.engine.statuses import AttemptStatus, RunStatus, Skip, StepStatus, Wait
 from runs.models import Attempt, Review, StepRun
 from runs.selectors import people
 from runs.snapshots import words
@@ -42,7 +42,9 @@ def summary_of(
     if row is None or row.status in (StepStatus.PENDING, StepStatus.QUEUED):
         return "Not reached" if read.run.status == RunStatus.FAILED else does
     if row.status == StepStatus.RUNNING:
-        model = words.model_words(row.provider, row.model) if row.model or row.provider else ""
+        # The row learns its model at the end; the try knows it as soon as the first words are kept.
+        now = attempts[-1] if attempts and attempts[-1].status == AttemptStatus.OPEN else row
+        model = words.model_words(now.provider, now.model) if now.model or now.provider else ""
         return f"{model}, writing" if model else does
     if row.status == StepStatus.WAITING:
         return _waits(read, row, review, does)
@@ -54,20 +56,25 @@ def summary_of(
     if row.status == StepStatus.CANCELLED:
         return "Stopped before it was done"
     if row.status == StepStatus.FAILED:
-        tries = len(attempts)
-        model = words.model_words(row.provider, row.model) if row.model or row.provider else ""
-        told = ", ".join(part for part in (model, f"{tries} tries" if tries > 1 else "") if part)
-        after = (
-            "went on with the stated default"
-            if row.port == "out"
-            else "took the path for failures"
-            if row.port
-            else ""
-        )
-        return ", ".join(part for part in (told, after) if part) or words.one_line(
-            str((row.error or {}).get("message", ""))
-        )
+        return _failed(row, attempts)
     return _result(read, step, row, review, does)
+
+
+def _failed(row: StepRun, attempts: Sequence[Attempt]) -> str:
+    """Who was asked and how often; the reason stands below it."""
+    asked = [(a.provider, a.model) for a in attempts if a.provider or a.model]
+    provider, model = (row.provider, row.model) if row.model or row.provider else (asked or [("", "")])[-1]
+    tries = sum(a.counted for a in attempts)
+    parts = [words.model_words(provider, model)] if provider or model else []
+    if parts or tries > 1:
+        parts.append(f"{tries} attempt{'s' if tries != 1 else ''}")
+    if row.port == "out":
+        parts.append("went on with the stated default")
+    elif row.port:
+        parts.append("took the path for failures")
+    elif parts:
+        parts.append("no answer")
+    return ", ".join(parts) or words.one_line(str((row.error or {}).get("message", "")))
 
 
 def _waits(read: Reading, row: StepRun, review: Review | None, does: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +26,29 @@ from runs.services.viewing import waiting_for
 from runs.snapshots import Gate, Row, RunSnapshot
 from runs.snapshots.cases import count_letters
 from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
+from runs.snapshots.last_tests import LastTest, last_tests
 from workflows.lib.jsontypes import JSONObject
+from workflows.models import Workflow
 from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
 from workflows.tenancy.models import Tenant
 
 register = template.Library()
+
+
+@register.simple_tag(name="last_tests")
+def last_tests_of(workflow: Workflow) -> dict[str, LastTest]:
+    """``{% last_tests workflow as lasts %}``: how each step went last time, by its key. Two queries, once per request."""
+    known: dict[str, LastTest] | None = workflow.__dict__.get("_last_tests")
+    if known is None:
+        known = workflow.__dict__["_last_tests"] = last_tests(workflow)
+    return known
+
+
+@register.simple_tag(takes_context=True)
+def last_test(context: template.Context, key: str) -> LastTest | None:
+    """``{% last_test row.key as last %}``: of `lasts`, where they are there, else of the context's workflow."""
+    lasts = context.get("lasts")
+    return (lasts if lasts is not None else last_tests_of(context["workflow"])).get(key)
 
 
 # --- looks -------------------------------------------------------------------------------------
@@ -44,6 +63,17 @@ def _look(run: Run | RunSnapshot) -> Look:
     if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
         return Look("cancel", "ban", "Cancelling")
     return look_of(run.status, review=review and run.intent != Intent.PAUSE, run=True)
+
+
+@register.simple_tag
+def failed_run(tenant: Tenant, workflow: uuid.UUID, given: str) -> Run | None:
+    """The failed run of this workflow from whose page a person came to mend it; `given` is what the address says."""
+    try:
+        pk = uuid.UUID(given)
+    except ValueError:
+        return None
+    found = Run.objects.for_tenant(tenant).filter(pk=pk, workflow_id=workflow, status=RunStatus.FAILED)
+    return found.only("id", "number").first()
 
 
 @register.simple_tag

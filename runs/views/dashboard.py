@@ -245,7 +245,7 @@ def _look(kind: Kind) -> tuple[str, str, bool]:
     found = registry.find(kind.type)
     if found is None:
         return kind.type, "circle-dashed", False
-    return found.label, found.icon, found.group == "ai"
+    return found.label, found.icon, found.uses_model({})
 
 
 def _advice(tip: Tip, names: Names) -> Advice:

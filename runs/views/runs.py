@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
-from runs.engine.statuses import Intent
+from runs.engine.statuses import Intent, StepStatus
 from runs.forms.failures import GivenForm
 from runs.forms.items import ItemsForm, RetryItemsForm
 from runs.models import Run
@@ -23,11 +23,13 @@ from runs.services.change_version import continue_on_version, continue_without_s
 from runs.services.control_run import cancel_run, pause_run, resume_run, retry_run
 from runs.services.retry_items import NO_VALUE
 from runs.services.retry_items import retry_items as retry_items_of
+from runs.services.sample_of_run import input_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
 from runs.snapshots.definitions import definitions_of, order_of
 from runs.snapshots.edits import edit_desk
+from runs.snapshots.inner import InnerPanel, inner_panel
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
 from runs.snapshots.step import StepPanel, step_panel
 from runs.snapshots.values import as_json, output_view, unpacked
@@ -92,6 +94,8 @@ def _page(request: TenantRequest, run: Run, snapshot: RunSnapshot, key: str, tab
             **shared,
             **_item(request, run, item, tab if tab in _ITEM_TABS else "output"),
         }
+    if key and (inner := inner_panel(run, key)) is not None:
+        return {**shared, **_inner(request, run, inner)}
     panel = step_panel(run, key) if key and key != "input" else None
     if not key and snapshot.failed_key and not snapshot.gates:
         key = snapshot.failed_key
@@ -106,11 +110,18 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
     """The inspector's context: a step, the run's own input (`key` is `input`), or nothing."""
     if key == "input" and panel is None:
         given = [
-            (name, value if isinstance(value, str) else as_json(value)) for name, value in run.input.items()
+            (name, value if isinstance(value, str) else as_json(value))
+            for name, value in input_of(run).items()
         ]
-        return {"panel": None, "panel_key": "input", "given": given}
+        may_save = request.actor.may(Permission.EDIT_WORKFLOWS)
+        return {"panel": None, "panel_key": "input", "given": given, "may_save_sample": may_save}
+    # Why it failed comes first; an output is shown where something of one is there.
+    failed = panel is not None and panel.status == StepStatus.FAILED
+    empty = failed and panel is not None and not (panel.output or panel.sent or panel.decision)
+    attempts = [{"key": "attempts", "label": "Attempts"}]
     tabs = [
-        {"key": "output", "label": "Output"},
+        *(attempts if failed else []),
+        *([] if empty else [{"key": "output", "label": "Output"}]),
         {"key": "input", "label": "Input"},
         *(
             [{"key": "prompt", "label": "Prompt as sent"}]
@@ -118,7 +129,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             else []
         ),
         *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
-        {"key": "attempts", "label": "Attempts"},
+        *([] if failed else attempts),
         {"key": "events", "label": "Events"},
     ]
     known = {str(entry["key"]) for entry in tabs}
@@ -126,7 +137,8 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         "panel": panel,
         "panel_key": panel.key if panel else "",
         "tabs": tabs,
-        "tab": tab if tab in known else "output",
+        "no_output": empty,
+        "tab": tab if tab in known else str(tabs[0]["key"]),
     }
     if panel is not None and run.is_over and panel.rounds:
         found["may_try_again"] = request.actor.may(Permission.RUN)
@@ -140,16 +152,30 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
     return found
 
 
+def _inner(request: TenantRequest, run: Run, inner: InnerPanel) -> dict[str, Any]:
+    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off
+    return {
+        "inner": inner,
+        "panel": inner,
+        "panel_key": inner.key,
+        "breakable": ahead and request.actor.may(Permission.CONTROL_RUNS),
+        "stops_here": inner.key in (run.debug.get("breakpoints") or ()),
+    }
+
+
 @require_GET
 @tenant_required
 def step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     """The inspector of one step: a fragment for htmx and our script, else the run's page with the step open."""
     run = get_run(request, pk)
-    panel = step_panel(run, key)
-    if panel is None and key != "input":
+    inner = inner_panel(run, key)
+    panel = step_panel(run, key) if inner is None else None
+    if panel is None and inner is None and key != "input":
         raise NotFound(NOT_FOUND)
     if not request.htmx:
         return HttpResponseRedirect(f"{reverse('runs:detail', args=[run.pk])}?step={key}")
+    if inner is not None:
+        return render(request, "runs/_inner_panel.html", {"run": run, **_inner(request, run, inner)})
     wanted = request.GET.get("tab", "output")
     context = {"run": run, **_panel(request, run, key, panel, wanted)}
     return render(request, "runs/_panel.html", context)

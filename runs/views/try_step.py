@@ -4,33 +4,60 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from runs.engine.statuses import RunStatus, StepStatus
 from runs.models import Run, StepRun
+from runs.services.sample_of_run import earlier_run_with, input_of
 from runs.services.try_step import try_step
 from runs.snapshots.data import data_list, resolved_texts, step_data
 from runs.snapshots.step import step_panel
 from runs.snapshots.values import as_json, unpacked
 from runs.snapshots.words import subject
-from workflows.definition.graph import Definition, StepDef
+from workflows.definition.graph import Definition, StepDef, VariableType
 from workflows.definition.operations import Edit, OperationRefused, update_step
 from workflows.lib.errors import Invalid, NotFound, StepwellError
 from workflows.lib.jsontypes import JSONObject
-from workflows.models import Workflow
+from workflows.models import SampleInput, Workflow
+from workflows.presenters.fields import fields_shown
 from workflows.services.drafts import apply_operation, compile_draft
 from workflows.services.library import with_library
+from workflows.services.samples import find_sample, samples_of, save_sample
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND, TenantRequest, permission_required, tenant_required
 from workflows.tenancy.roles import Permission
 from workflows.views.answers import may_edit, the_workflow
 
 _RUNS_OFFERED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a test begins with: an earlier run, or a sample with (if there is one) a run that had its input before."""
+
+    run: Run | None = None
+    sample: SampleInput | None = None
+
+    @property
+    def input(self) -> JSONObject | None:
+        return self.sample.input if self.sample is not None else input_of(self.run) if self.run else None
+
+    @property
+    def said(self) -> str:
+        """As the form and addresses name it."""
+        if self.sample is not None:
+            return f"sample:{self.sample.pk}"
+        return f"run:{self.run.pk}" if self.run is not None else "input"
+
+    def __str__(self) -> str:
+        return f"“{self.sample}”" if self.sample is not None else str(self.run) if self.run else ""
 
 
 @require_GET
@@ -71,9 +98,11 @@ def preview(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     """The step's texts as they would be sent, with the data of `?run=` or the newest run."""
     workflow = the_workflow(request, pk)
     definition, step = _step(workflow, key)
-    run = _chosen(request, workflow, request.GET.get("source", "").removeprefix("run:"))
-    texts = resolved_texts(with_library(definition, request.tenant), step, run)
-    context = {"section": "workflows", "workflow": workflow, "step": step, "run": run, "texts": texts}
+    source = _source(request, workflow, definition, step, request.GET.get("source", ""))
+    whole = with_library(definition, request.tenant)
+    values = step_data(whole, step, source.run, source.input)
+    texts = resolved_texts(whole, step, source.run, data=values)
+    context = {"section": "workflows", "workflow": workflow, "step": step, "source": source, "texts": texts}
     return render(request, "runs/try/_preview.html" if request.htmx else "runs/try/preview.html", context)
 
 
@@ -82,8 +111,9 @@ def preview(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
 def test(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     """GET: the form and the newest test (`?run=`: that one; `?part=result`: only it). POST: test the step.
 
-    POST `source` (`run:ID`, or `input`), `input` (JSON), `up_to` (everything up to here runs anew), `value__KEY` (JSON
-    in place of what a step before gave) and `rerun` (what follows those values runs again too).
+    POST `source` (`run:ID`, `sample:ID` or `input`), `input` (JSON), `up_to` (everything up to here runs anew),
+    `value__KEY` (JSON in place of what a step before gave) and `rerun` (what follows those values runs again too);
+    with `save_sample` the input is kept as a sample called `sample_name`, and nothing runs.
     """
     if request.method == "POST":
         request.actor.require(Permission.RUN)
@@ -95,31 +125,49 @@ def test(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
             return render(request, "runs/try/_result.html", _result(request, workflow, step, tested))
         return _shown(request, workflow, definition, step)
     sent = request.POST
-    problem = ""
+    problem, saved = "", None
     try:
-        origin = _chosen(request, workflow, sent.get("source", "").removeprefix("run:"), strict=True)
-        given = None
-        if origin is None or "input" in sent.getlist("with"):
+        source = _source(request, workflow, definition, step, sent.get("source", ""), strict=True)
+        given = source.input if source.run is None or "up_to" in sent else None
+        if source.said == "input" or "input" in sent.getlist("with"):
             given = _object(sent.get("input", ""), "The input")
-        up_to = "up_to" in sent
-        if up_to and origin is not None and given is None:
-            given = origin.input
-        try_step(
-            workflow=workflow,
-            actor=request.actor,
-            step=key,
-            origin=None if up_to else origin,
-            input_data=given,
-            values={} if up_to else _edited(request, definition, step, origin),
-            rerun="rerun" in sent,
-        )
+        if "save_sample" in sent:
+            kept = _object(sent.get("input", ""), "The input")
+            name = sent.get("sample_name", "")
+            saved = save_sample(
+                workflow=workflow, actor=request.actor, name=name, data=kept, definition=definition
+            )
+        else:
+            up_to = "up_to" in sent
+            try_step(
+                workflow=workflow,
+                actor=request.actor,
+                step=key,
+                origin=None if up_to else source.run,
+                input_data=given,
+                values={} if up_to else _edited(request, definition, step, source),
+                rerun="rerun" in sent,
+            )
     except StepwellError as error:
         if error.status in (403, 404):
             raise
-        problem = error.message
+        problem = " ".join(f"{one.says} {one.fix or ''}".strip() for one in error.problems) or error.message
     if not request.htmx and not problem:
-        return HttpResponseRedirect(reverse("runs:step_test", args=[workflow.pk, key]))
-    return _shown(request, workflow, definition, step, problem, 422 if problem else 200)
+        address = reverse("runs:step_test", args=[workflow.pk, key])
+        said = f"sample:{saved.pk}" if saved is not None else sent.get("source", "")
+        return HttpResponseRedirect(f"{address}?{urlencode({'source': said})}")
+    response = _shown(
+        request,
+        workflow,
+        definition,
+        step,
+        problem,
+        422 if problem else 200,
+        source=f"sample:{saved.pk}" if saved is not None else "",
+    )
+    if saved is not None:
+        response["HX-Trigger"] = json.dumps({"toast": {"text": f"“{saved.name}” is kept as a sample."}})
+    return response
 
 
 @require_POST
@@ -211,6 +259,32 @@ def _chosen(request: TenantRequest, workflow: Workflow, said: str, *, strict: bo
     return found
 
 
+def _source(
+    request: TenantRequest,
+    workflow: Workflow,
+    definition: Definition,
+    step: StepDef,
+    said: str,
+    *,
+    strict: bool = False,
+) -> Source:
+    """What `said` names (`run:ID`, `sample:ID`, `input`); without `strict` else the newest run, else the first sample.
+
+    NotFound for what is not there.
+    """
+    kind, _, name = said.partition(":")
+    if kind == "sample":
+        sample = find_sample(workflow, name)
+        if sample is None:
+            raise NotFound(NOT_FOUND)
+        run = earlier_run_with(workflow=workflow, definition=definition, step=step.key, data=sample.input)
+        return Source(run, sample)
+    run = _chosen(request, workflow, name if kind == "run" else said, strict=strict)
+    if run is None and said != "input" and not strict and (first := samples_of(workflow).first()):
+        return Source(None, first)
+    return Source(run)
+
+
 def _tested(workflow: Workflow, key: str, said: str = "") -> Run | None:
     found = Run.objects.filter(
         workflow=workflow, tenant_id=workflow.tenant_id, kind=Run.Kind.STEP, from_step=key
@@ -232,10 +306,10 @@ def _object(text: str, what: str) -> JSONObject:
 
 
 def _edited(
-    request: TenantRequest, definition: Definition, step: StepDef, origin: Run | None
+    request: TenantRequest, definition: Definition, step: StepDef, source: Source
 ) -> dict[str, JSONObject]:
-    """The values that differ from what the form showed: of the origin, or none."""
-    known = step_data(definition, step, origin).outputs
+    """The values that differ from what the form showed: of the source's run, or none."""
+    known = step_data(definition, step, source.run, source.input).outputs
     found: dict[str, JSONObject] = {}
     for name, text in request.POST.items():
         before = name.removeprefix("value__")
@@ -250,15 +324,43 @@ def _edited(
 def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: Run | None) -> dict[str, Any]:
     panel = step_panel(tested, step.key) if tested is not None else None
     output = step_output(tested, step) if tested is not None else None
+    inner = output.get("content", output) if output is not None else None
     return {
         "workflow": workflow,
         "step": step,
         "tested": tested,
         "panel": panel,
         "output": as_json(output) if output is not None else "",
+        "fields": fields_shown(inner),
+        "failed_before": _failed_before(tested, step),
         "is_under_way": tested is not None and not tested.is_over,
         "editable": may_edit(request, workflow),
         "pinned": as_json(step.pinned) if step.pinned is not None else "",
+        "with_card": bool(request.htmx),
+    }
+
+
+def _failed_before(tested: Run | None, step: StepDef) -> str:
+    """The label of the step before this one at which the test failed."""
+    if tested is None or tested.status != RunStatus.FAILED:
+        return ""
+    failed = StepRun.objects.filter(run=tested, tenant_id=tested.tenant_id, status=StepStatus.FAILED)
+    keys = dict(failed.order_by("completed_at").values_list("step_key", "label"))
+    return "" if step.key in keys else next(iter(keys.values()), "")
+
+
+def _asked_for(definition: Definition) -> JSONObject:
+    """An input to begin with: every variable with what it usually is."""
+    empty = {
+        VariableType.STRING: "",
+        VariableType.NUMBER: 0,
+        VariableType.BOOLEAN: False,
+        VariableType.OBJECT: {},
+        VariableType.ARRAY: [],
+    }
+    return {
+        each.name: each.default if each.default is not None else empty[each.type]
+        for each in definition.input_variables()
     }
 
 
@@ -271,21 +373,32 @@ def _shown(
     status: int = 200,
     *,
     changed: bool = False,
+    source: str = "",
 ) -> HttpResponse:
     offered = list(_over(workflow).defer("output")[:_RUNS_OFFERED])
-    said = (request.POST.get("source") or request.GET.get("source") or "").removeprefix("run:")
-    chosen = next((run for run in offered if str(run.pk) == said), None)
-    if chosen is None and said != "input" and offered:
-        chosen = next((run for run in offered if run.kind != Run.Kind.STEP), offered[0])
-    outputs = step_data(definition, step, chosen).outputs
+    said = source or request.POST.get("source") or request.GET.get("source") or ""
+    if not said:
+        newest = next((run for run in offered if run.kind != Run.Kind.STEP), next(iter(offered), None))
+        said = f"run:{newest.pk}" if newest is not None else ""
+    try:
+        chosen = _source(request, workflow, definition, step, said)
+    except NotFound:
+        chosen = Source(next(iter(offered), None))
+    if chosen.sample is None and chosen.run is not None and chosen.run not in offered:
+        offered.append(chosen.run)
+    outputs = step_data(definition, step, chosen.run, chosen.input).outputs
+    typed = request.POST.get("input", "") if problem or chosen.said == "input" else ""
     context = {
         "section": "workflows",
         **_result(request, workflow, step, _tested(workflow, step.key)),
         "problem": problem,
-        "offered": [(run, subject(run.input), run == chosen) for run in offered],
+        "offered": [(run, subject(run.input), f"run:{run.pk}" == chosen.said) for run in offered],
+        "samples": list(samples_of(workflow)),
         "chosen": chosen,
         "before": [(definition.step(key), as_json(value)) for key, value in outputs.items()],
-        "given": request.POST.get("input") or (as_json(chosen.input) if chosen is not None else "{}"),
+        "given": typed or as_json(chosen.input if chosen.input is not None else _asked_for(definition)),
+        "sample_name": request.POST.get("sample_name", "") if problem else "",
+        "sampling": bool(problem) and "save_sample" in request.POST,
         "pins": sum(one.pinned is not None for one in definition.steps),
         "may_run": request.actor.may(Permission.RUN) and workflow.status != Workflow.Status.ARCHIVED,
     }

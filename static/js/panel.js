@@ -1,4 +1,5 @@
-// The panel of a workbench: [data-panel-open] shows it, [data-panel-close] and Esc put it away, focus comes back.
+// The panel of a workbench: [data-panel-open] shows it, [data-panel-close] and Esc put it away, focus comes back;
+// [data-panel-wide] gives it the whole width for reading, and takes it back.
 // Wide: the list takes the free width. Narrow: a drawer, on phones a sheet, above a scrim. stepwell: openPanel(from), closePanel().
 (() => {
   const narrow = matchMedia("(max-width: 1080px)");
@@ -22,6 +23,7 @@
     if (!side) return;
     const drawer = isOpen({ side });
     side.classList.remove("is-open");
+    bench.classList.remove("is-reading");
     side.setAttribute("role", "complementary");
     side.removeAttribute("aria-modal");
     if (!drawer && !narrow.matches) bench.classList.add("is-wide");
@@ -34,9 +36,23 @@
     const from = event.target.closest("[data-panel-open]");
     if (from) open(from);
     else if (event.target.closest("[data-panel-close]")) close();
+    else if (event.target.closest("[data-panel-wide]")) {
+      const { bench } = parts();
+      bench.classList.toggle("is-reading");
+      document.querySelectorAll("[data-panel-wide]").forEach(nameWide);
+    }
   });
+  const nameWide = (button) => {
+    const reading = parts().bench?.classList.contains("is-reading");
+    (button.querySelector("[data-panel-wide-word]") ?? button).textContent = reading ? "Beside the steps" : "Read full width";
+  };
+  stepwell.enliven("[data-panel-wide]", nameWide);
   document.addEventListener("keydown", (event) => {
-    const { side } = parts();
+    const { bench, side } = parts();
+    if (event.key === "Escape" && bench?.classList.contains("is-reading") && !document.querySelector("dialog[open], :popover-open")) {
+      document.querySelector("[data-panel-wide]")?.click();
+      return event.preventDefault();
+    }
     if (!isOpen({ side })) return;
     if (event.key === "Escape" && !document.querySelector("dialog[open], :popover-open")) close();
     if (event.key !== "Tab") return;

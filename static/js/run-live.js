@@ -8,6 +8,7 @@
   const QUIET = 25000;
   const SUMMARY_EVERY = 10000;
   const BOX_KEEPS = 4000;
+  const COUNT_EVERY = 250;
   const FLASH = 1300;
 
   // --- text ---------------------------------------------------------------------------------------
@@ -43,7 +44,21 @@
       }
     }
     waiting.clear();
+    counting ||= setTimeout(count, COUNT_EVERY);
   };
+  // How far a text is, in words, at most four times a second.
+  let counting = 0;
+  const wordsOf = (text) => text.trim().split(/\s+/).filter(Boolean).length;
+  const tell = (place) => {
+    const words = wordsOf(stepwell.liveText(place.dataset.liveCount));
+    const said = words ? `${words.toLocaleString("en")} word${words > 1 ? "s" : ""}` : "";
+    if (place.textContent !== said) place.textContent = said;
+  };
+  const count = () => {
+    counting = 0;
+    document.querySelectorAll("[data-live-count]").forEach(tell);
+  };
+  stepwell.enliven("[data-live-count]", tell);
   const addText = ({ a: attempt, o: offset, d: delta }) => {
     const known = texts.get(attempt) ?? { text: "", length: 0, told: 0 };
     texts.set(attempt, known);
@@ -281,7 +296,7 @@
         const name = box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
         if (!known || !name || known.told === known.length) continue;
         known.told = known.length;
-        stepwell.announce(`${name} is writing, ${known.text.trim().split(/\s+/).length} words so far`);
+        stepwell.announce(`${name} is writing, ${wordsOf(known.text)} words so far`);
       }
     }, SUMMARY_EVERY);
     open();

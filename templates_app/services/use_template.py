@@ -12,12 +12,15 @@ from django.db.models import F
 from templates_app.models import TemplateInstall, WorkflowTemplate
 from templates_app.services.documents import checked
 from templates_app.services.names import free_workflow_name
+from workflows.definition.exchange import SAMPLE_OF_TEMPLATE
 from workflows.definition.graph import Definition
+from workflows.definition.samples import SampleText
 from workflows.definition.validation import semantic_problems
 from workflows.lib.errors import Invalid, NotFound
 from workflows.lib.jsontypes import JSONValue
 from workflows.models import Workflow
 from workflows.services.create_workflow import create_workflow
+from workflows.services.samples import take_samples
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -58,6 +61,9 @@ def use_template(
             definition=definition,
             action="created from a template",
         )
+        if template.sample:
+            sample = SampleText(SAMPLE_OF_TEMPLATE, template.sample)
+            take_samples(workflow=workflow, actor=actor, samples=[sample])
         TemplateInstall.objects.create(
             tenant=actor.tenant,
             template=template,

@@ -28,7 +28,7 @@ from tests.support import runs
 from tests.support.factories import World, template, workflow
 from workflows.definition.schema import canonical_json, content_hash
 from workflows.lib.clock import utc_now
-from workflows.models import Connection
+from workflows.models import Connection, Workflow
 from workflows.services.change_persona import save_persona
 from workflows.services.change_prompt import create_prompt
 from workflows.services.connections import save_connection
@@ -36,6 +36,7 @@ from workflows.services.create_workflow import create_workflow
 from workflows.services.email_templates import save_email_template
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
+from workflows.services.samples import save_sample
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
 from workflows.tenancy.roles import Permission
@@ -97,6 +98,16 @@ def a_draft(world: World) -> dict[str, Any]:
     two = runs.graph(runs.step("one"), runs.step("two"))
     made = create_workflow(actor=world.alice, name="Canary of Marlowe", definition=two)
     return {"pk": made.pk, "key": "one", "edge": "e0"}
+
+
+def a_sample(world: World) -> dict[str, Any]:
+    made = a_draft(world)["pk"]
+    draft = Workflow.objects.get(pk=made)
+    return {"pk": made, "sample": save_sample(workflow=draft, actor=world.alice, name="Canary", data={}).pk}
+
+
+def a_sample_of_the_api(world: World) -> dict[str, Any]:
+    return _by_id(a_sample(world))
 
 
 def an_archived_workflow(world: World) -> dict[str, Any]:
@@ -356,6 +367,7 @@ ROUTES: dict[str, Route] = {
     # --- the person's own
     "accounts:password_change": signed_in("GET", "POST"),
     "accounts:profile": signed_in("GET", "POST"),
+    "accounts:single_keys": signed_in("POST"),
     "accounts:switch_tenant": signed_in("POST", sample={"tenant": "marlowe"}),
     # --- people and keys of a tenant
     "workflows:team": page(GET=PEOPLE),
@@ -435,6 +447,8 @@ ROUTES: dict[str, Route] = {
     "workflows:paste_steps": thing(a_draft, GET=EDIT, POST=EDIT, sample={"text": "nodes: []"}),
     "workflows:patterns": thing(a_workflow, GET=EDIT),
     "workflows:pattern": thing(a_pattern, GET=EDIT, POST=EDIT),
+    "workflows:samples": thing(a_draft, GET=VIEW),
+    "workflows:sample": thing(a_sample, POST=EDIT, sample={"act": "rename", "name": "Other"}),
     "workflows:publish": thing(a_draft, GET=EDIT, POST=EDIT),
     "workflows:duplicate": thing(a_draft, POST=EDIT),
     "workflows:archive": thing(a_draft, POST=EDIT),
@@ -445,6 +459,7 @@ ROUTES: dict[str, Route] = {
     "workflows:step_move": thing(a_draft, GET=EDIT, POST=EDIT, sample={"before": ""}),
     "workflows:step_duplicate": thing(a_draft, POST=EDIT),
     "workflows:step_delete": thing(a_draft, GET=EDIT, POST=EDIT),
+    "workflows:step_connect": thing(a_draft, GET=EDIT),
     "workflows:step_kind": thing(a_draft, GET=EDIT, POST=EDIT, sample={"type": "llm", "sure": "1"}),
     "workflows:step_fix": thing(a_draft, POST=EDIT, sample={"field": "x", "wrong": "a", "meant": "b"}),
     "workflows:import": page(
@@ -485,6 +500,7 @@ ROUTES: dict[str, Route] = {
     "runs:edit": thing(
         a_held_run, {"what": "output", "step": "one", "kind": "text", "value": "x"}, POST=CONTROL
     ),
+    "runs:save_sample": thing(a_run_that_is_over, POST=EDIT),
     "runs:save_as_workflow": thing(a_run_that_is_over, POST=EDIT),
     "runs:output": thing(a_run_that_is_over, GET=VIEW),
     "runs:items": thing(an_item, GET=VIEW),
@@ -538,6 +554,12 @@ ROUTES: dict[str, Route] = {
     "/api/workflows/<id>/versions/<number>": thing(a_version_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<a>/compare/<b>": thing(two_versions_of_the_api, GET=VIEW),
     "/api/workflows/<id>/versions/<number>/restore": thing(a_version_of_the_api, POST=EDIT),
+    "/api/workflows/<id>/samples": thing(
+        a_workflow_of_the_api, {"name": "One", "input": {}}, GET=VIEW, POST=EDIT
+    ),
+    "/api/workflows/<id>/samples/<sample>": thing(
+        a_sample_of_the_api, {"name": "Other"}, PATCH=EDIT, DELETE=EDIT
+    ),
     "/api/workflows/export": page(GET=VIEW),
     "/api/workflows/import": page({"document": "name: N\nnodes: [{id: a, type: merge, name: A}]"}, POST=EDIT),
     "/api/workflows/<id>/export": thing(a_workflow_of_the_api, GET=VIEW),

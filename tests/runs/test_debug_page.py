@@ -71,6 +71,8 @@ def test_breakpoints_and_steps_and_changes_by_the_page_alone(world: World) -> No
     assert post(client, run, "breakpoints", run_to="c").status_code == 204
     driven(run)
     assert (run.status, set(rows(run))) == ("paused", {"a", "b"})
+    # Reached: it was for this once.
+    assert (run.debug["breakpoints"], run.debug["once"]) == (["b"], [])
     post(client, run, "resume")
     assert driven(run).output == {"content": "C of B of what I say"}
     assert post(client, run, "step_once").status_code == 409
@@ -206,3 +208,46 @@ def test_items_are_stopped_left_out_and_tried_with_another_input_by_the_page(wor
         ("again", [1]),
     ]
     assert payloads[2]["values"] == {"1": {"value": {"name": "Ada"}}}
+
+
+def test_going_on_as_far_as_a_step_leaves_a_breakpoint_there_that_was_set_before(world: World) -> None:
+    client = client_of(world.bob)
+    run = driven(started(world.bob, definition_of(ABC, "a>b>c"), breakpoints=["a", "c"]))
+    for key in ("c", "b"):
+        assert post(client, run, "breakpoints", run_to=key).status_code == 204
+    # Another one is set meanwhile: it does not make the goal a lasting one.
+    assert post(client, run, "breakpoints", toggle="a").status_code == 204
+    driven(run)
+    assert (set(rows(run)), run.debug["breakpoints"]) == ({"a"}, ["c"])
+    post(client, run, "resume")
+    driven(run)
+    assert (set(rows(run)), run.debug["breakpoints"], run.status) == ({"a", "b"}, ["c"], "paused")
+
+
+def test_steps_inside_a_container_have_a_panel_and_breakpoints_of_their_own(world: World) -> None:
+    client = client_of(world.bob)
+    nodes = [
+        node("f", "fan_out", config={"items": "{{ input.xs }}", "concurrency": 2}),
+        node("inner", config={"mode": "template", "template": "I say {{ item }}"}, parent="f"),
+        node(
+            "own",
+            "fan_out",
+            config={"items": "{{ input.xs }}", "prompt": "Ask about {{ item }}", "model": "demo:writer"},
+        ),
+    ]
+    run = driven(
+        started(world.bob, definition_of(nodes, "f>own"), {"xs": ["red", "blue"]}, breakpoints=["f"])
+    )
+    page = client.get(f"/runs/{run.pk}/").content.decode()
+    assert all(f'name="toggle" value="{key}"' in page for key in ("inner", "own-item"))
+    assert "It has not begun for any item yet." in panel(client, run, "inner")
+    asks = panel(client, run, "own-item")
+    assert "Ask about {{ item }}" in asks
+    assert 'name="run_to" value="own-item"' in asks
+    assert post(client, run, "breakpoints", run_to="own-item").status_code == 204
+    driven(run)
+    assert (run.status, run.debug["breakpoints"]) == ("paused", ["f"])
+    done = panel(client, run, "inner")
+    assert "2 done" in done
+    assert all(word in done for word in ("red", "blue", "f%5B0%5D"))
+    assert 'data-panel-of="inner"' in client.get(f"/runs/{run.pk}/?step=inner").content.decode()

@@ -92,7 +92,8 @@ def test_an_items_own_prompt_is_no_row(world: World) -> None:
     )
     snapshot = run_snapshot(fresh(run))
     assert [row.key for row in snapshot.rows] == ["f"]
-    assert snapshot.row("f").inside == ()
+    (own,) = snapshot.row("f").inside
+    assert (own.key, own.hidden, own.does) == ("f-item", True, "Say {{ item }}")
     assert snapshot.demo
     panel = item_panel(fresh(run), "f[0]")
     assert panel is not None

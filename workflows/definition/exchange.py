@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from workflows.definition.copies import copy_steps
 from workflows.definition.graph import Definition
+from workflows.definition.samples import SampleText, read_samples, samples_to_json
 from workflows.definition.schema import canonical_json, parse_definition, to_json
 from workflows.definition.types import TypeCatalog
 from workflows.expressions.paths import nearest
@@ -22,10 +23,11 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.lib.limits import Limit
 
 FORM: Final = 1
+SAMPLE_OF_TEMPLATE: Final = "Sample data"
 WORKFLOWS_PER_DOCUMENT: Final = Limit(1_000, "workflows", "A document holds at most {value} workflows.")
 
 _GRAPH: Final = ("variables", "nodes", "edges", "triggers", "settings")
-_HEAD: Final = ("name", "description", "tags", "project")
+_HEAD: Final = ("name", "description", "tags", "project", "samples")
 # Words of the API's answers that say nothing about what a workflow is: they may stand there and are passed over.
 _PASSED_OVER: Final = frozenset(
     {
@@ -66,6 +68,7 @@ class WorkflowText:
     description: str = ""
     tags: tuple[str, ...] = ()
     project: str = ""
+    samples: tuple[SampleText, ...] = ()
     # Where it stands in the document that it was read from, and where its steps do.
     path: str = field(default="", compare=False)
     graph_path: str = field(default="", compare=False)
@@ -101,7 +104,10 @@ def workflow_to_json(workflow: WorkflowText, catalog: TypeCatalog) -> JSONObject
         head["tags"] = list(workflow.tags)
     if workflow.project:
         head["project"] = workflow.project
-    return {**head, **graph_to_json(workflow.definition, catalog)}
+    beside: JSONObject = {}
+    if workflow.samples:
+        beside["samples"] = [_tidy(sample) for sample in samples_to_json(workflow.samples)]
+    return {**head, **graph_to_json(workflow.definition, catalog), **beside}
 
 
 def fragment_to_json(definition: Definition, keys: Iterable[str], catalog: TypeCatalog) -> JSONObject:
@@ -293,11 +299,21 @@ class _Reader:
             definition=definition,
             description=self._text(data, "description", path).strip(),
             tags=self._tags(data, path),
+            samples=self._samples(data, path),
             # An API answer names the project by its id, which says nothing elsewhere.
             project="" if nested or project is None else self._text(data, "project", path).strip(),
             path=path,
             graph_path=at,
         )
+
+    def _samples(self, data: JSONObject, path: str) -> tuple[SampleText, ...]:
+        given = data.get("samples")
+        if given is None and isinstance(data.get("sample"), dict):
+            # A template's file has one, without a name.
+            given = [{"name": SAMPLE_OF_TEMPLATE, "input": data["sample"]}]
+        found, wrong = read_samples(given, f"{path}.samples" if path else "samples")
+        self.problems += wrong
+        return found
 
     def _unknown(self, data: Mapping[str, Any], known: Sequence[str], path: str) -> None:
         for key in data:

@@ -6,6 +6,7 @@ from workflows.models.credit import CreditAlert
 from workflows.models.email_template import EmailTemplate
 from workflows.models.event import DomainEvent, PublishedTrigger
 from workflows.models.library import LibraryUse, Persona, Prompt, PromptVersion
+from workflows.models.sample import SampleInput
 from workflows.models.version import WorkflowVersion
 from workflows.models.workflow import Edge, Step, Trigger, Variable, Workflow
 
@@ -21,6 +22,7 @@ __all__ = [
     "Prompt",
     "PromptVersion",
     "PublishedTrigger",
+    "SampleInput",
     "Step",
     "Trigger",
     "Variable",

@@ -21,6 +21,7 @@ from workflows.services.compile_drafts import compile_drafts
 from workflows.services.definitions import load_definition
 from workflows.services.drafts import compile_draft
 from workflows.services.library import with_library
+from workflows.services.samples import texts_of
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -122,6 +123,7 @@ def _document(
     carried = sections_of([with_library(Definition(steps=steps, library=frozen), tenant)])
     cleaned = [without_secrets(replace(definition, library={})) for definition in definitions]
     named = _named(tenant, [definition for definition, _ in cleaned])
+    samples = texts_of(rows)
     bundle = Bundle(
         tuple(
             WorkflowText(
@@ -130,6 +132,7 @@ def _document(
                 row.description,
                 tuple(row.tags),
                 row.project.name if row.project is not None else "",
+                samples[str(row.pk)],
             )
             for row, definition in zip(rows, named, strict=True)
         ),

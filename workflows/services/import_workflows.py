@@ -13,6 +13,7 @@ from django.db import transaction
 from workflows.definition.exchange import WorkflowText, read_bundle, refuse
 from workflows.definition.graph import Definition
 from workflows.definition.library import SECTIONS, Library, library_of_sections, only_used
+from workflows.definition.samples import sample_problems
 from workflows.definition.travel import with_workflow_names, workflow_names
 from workflows.definition.validation import validate
 from workflows.lib.documents import Document, read_document
@@ -26,6 +27,7 @@ from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import refuse_bad_structure
 from workflows.services.fields import clean_description, clean_name, clean_tags
 from workflows.services.library import adopt_library, library_problems, missing_from, with_library
+from workflows.services.samples import take_samples
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.audit import record
@@ -110,11 +112,16 @@ def look_through(*, actor: Actor, text: str) -> tuple[Entry, ...]:
             by_name.get(each.name),
             bool(each.project) and each.project.casefold() not in known_projects,
             document.placed(
-                replace(problem, path=_path(each, problem))
-                for problem in (
-                    *validate(each.definition, CATALOG, models=check),
-                    *missing(each.definition),
-                    *_missing_of_library(actor, each.definition, only_used(new, each.definition)),
+                (
+                    *(
+                        replace(problem, path=_path(each, problem))
+                        for problem in (
+                            *validate(each.definition, CATALOG, models=check),
+                            *missing(each.definition),
+                            *_missing_of_library(actor, each.definition, only_used(new, each.definition)),
+                        )
+                    ),
+                    *_samples_that_do_not_fit(each),
                 )
             ),
             only_used(new, each.definition),
@@ -187,6 +194,7 @@ def _take_over(
         if home is not None:
             changes["project"] = home
         changed = update_workflow(workflow=entry.existing, actor=actor, **changes)
+        take_samples(workflow=changed, actor=actor, samples=text.samples)
         return Imported(text.name, Done.CHANGED, changed)
     made = create_workflow(
         actor=actor,
@@ -197,6 +205,7 @@ def _take_over(
         definition=definition,
         action="imported",
     )
+    take_samples(workflow=made, actor=actor, samples=text.samples)
     return Imported(text.name, Done.CREATED, made)
 
 
@@ -301,6 +310,23 @@ def _missing_of_library(actor: Actor, definition: Definition, brought: Library) 
             with_library(replace(definition, library=brought.to_json()), actor.tenant), actor.tenant
         )
     ]
+
+
+def _samples_that_do_not_fit(text: WorkflowText) -> list[Problem]:
+    """Samples that the workflow would refuse as they are; they come along all the same."""
+    found = []
+    for index, sample in enumerate(text.samples):
+        at = f"{text.path}.samples[{index}].input" if text.path else f"samples[{index}].input"
+        found += [
+            replace(
+                problem,
+                message=f"Sample “{sample.name}”: {problem.message}",
+                path=f"{at}.{problem.field}",
+                severity="warning",
+            )
+            for problem in sample_problems(text.definition, sample.input)
+        ]
+    return found
 
 
 def _decision(entry: Entry, if_there: str, choices: Mapping[str, str]) -> IfThere:

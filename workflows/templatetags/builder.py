@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any, Final, cast
+from uuid import UUID
 
 from django import template
 from django.template import loader
@@ -49,14 +50,19 @@ def list_row(context: template.Context, row: StepRow) -> SafeString:
 
     An edit changes a few rows of hundreds, and drawing one costs half a millisecond: closed cards without a list of their
     own are kept as drawn, by everything that they show. What differs by reader is only the token of their form.
+    How the step went last time (`lasts`, by its key) comes from above, as runs are not known here.
     """
     shown = {"row": row, "editable": context["editable"], "base_url": context["base_url"]}
     if row.card is not None or row.nest is not None:
         return _drawn(cast(dict[str, Any], context.flatten()) | shown | {"gap": row.gap})
+    last = (context.get("lasts") or {}).get(row.key)
     parts = tuple(getattr(row, name) for name in _ROW_FIELDS)
     step = tuple(getattr(row.step, name) for name in _SHOWN_OF_STEP)
-    key = (shown["editable"], shown["base_url"], step, repr(row.step.pinned), parts)
-    html = _kept(_Drawing(key, row, bool(shown["editable"]), str(shown["base_url"])))
+    key = (shown["editable"], shown["base_url"], step, repr(row.step.pinned), parts, last)
+    drawing = _Drawing(
+        key, row, bool(shown["editable"]), str(shown["base_url"]), context["workflow"].pk, last
+    )
+    html = _kept(drawing)
     # The kept row is safe, and the token is made of letters and digits.
     return mark_safe(html.replace(_TOKEN, str(context.get("csrf_token", ""))))  # noqa: S308
 
@@ -74,6 +80,8 @@ class _Drawing:
     row: StepRow = field(compare=False)
     editable: bool = field(compare=False)
     base_url: str = field(compare=False)
+    workflow: UUID = field(compare=False)
+    last: Any = field(compare=False)
 
 
 @lru_cache(maxsize=_KEPT_ROWS)
@@ -84,6 +92,8 @@ def _kept(drawing: _Drawing) -> str:
             "gap": drawing.row.gap,
             "editable": drawing.editable,
             "base_url": drawing.base_url,
+            "workflow": {"pk": drawing.workflow},
+            "lasts": {drawing.row.key: drawing.last},
             "csrf_token": _TOKEN,
         }
     )
