@@ -14,7 +14,9 @@
     return keys;
   };
   document.addEventListener("htmx:config:request", (event) => {
-    event.detail.ctx.request.headers["Stepwell-Open"] = willBeOpen().join(",");
+    const { request } = event.detail.ctx;
+    // What turns a card says what is open now: the answer closes what has to close.
+    request.headers["Stepwell-Open"] = ((request.method ?? "GET").toUpperCase() === "GET" ? openKeys() : willBeOpen()).join(",");
     event.detail.ctx.request.headers["Stepwell-Folded"] = foldedKeys().join(",");
   });
 

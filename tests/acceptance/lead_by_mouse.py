@@ -61,7 +61,9 @@ class Mouse:
 
     def variable(self, name: str, value: str) -> None:
         self._variable("Add a variable", "context", name, "Text")
-        self.type_into(self.page.locator('[data-rows="context"] .variable').last.get_by_label("Default"), value)
+        self.type_into(
+            self.page.locator('[data-rows="context"] .variable').last.get_by_label("Default"), value
+        )
 
     def _variable(self, button: str, rows: str, name: str, kind: str) -> None:
         self.page.get_by_role("button", name=button, exact=True).click()

@@ -5,12 +5,6 @@ STEPWELL_PROOFS=1 runs it (`make soak` does); STEPWELL_SHOTS names a folder that
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import pytest
-from playwright.sync_api import Page
-
 from tests.acceptance.lead_by_mouse import Mouse
 from tests.support import lead_qualification as lead
 from tests.support.lead_qualification import texts
@@ -74,7 +68,12 @@ def worth_a_call(mouse: Mouse, said: dict) -> None:
 
 def openers(mouse: Mouse, said: dict) -> None:
     mouse.add_after("For each", lead.EACH, on=f"on Approved of {lead.SALES}")
-    for label, name in (("Items", "items"), ("Heading of an item", "heading"), ("At the same time", "concurrency"), ("Failed items that are fine", "tolerated")):
+    for label, name in (
+        ("Items", "items"),
+        ("Heading of an item", "heading"),
+        ("At the same time", "concurrency"),
+        ("Failed items that are fine", "tolerated"),
+    ):
         mouse.text(label, str(said[lead.EACH][name]))
     mouse.page.get_by_role("button", name=f"Add a step inside {lead.EACH}").click()
     mouse.pick("Ask a model", lead.DRAFT)

@@ -209,7 +209,9 @@ class BuilderPage:
         if kind is None:
             return f"Unknown kind of step: {step.type}"
         if step.type == "merge" and len(self.definition.incoming(step.key)) > 1:
-            return f"{waits_words(step, len(self.definition.incoming(step.key)))} · {kind.summary(step.config)}"
+            return (
+                f"{waits_words(step, len(self.definition.incoming(step.key)))} · {kind.summary(step.config)}"
+            )
         if not self._shows_body(step):
             return kind.summary(step.config)
         count = inside(len(self.definition.children(step.key)))

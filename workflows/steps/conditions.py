@@ -74,4 +74,6 @@ def _row_in_words(row: JSONObject) -> str:
         if isinstance(value, str)
         else value
     )
-    return f"{spoken_expression(str(row['field']))} {operator.label}" + (f" {shown}" if operator.takes_value else "")
+    return f"{spoken_expression(str(row['field']))} {operator.label}" + (
+        f" {shown}" if operator.takes_value else ""
+    )

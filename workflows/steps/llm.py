@@ -29,8 +29,8 @@ from workflows.steps.fields import (
 )
 from workflows.steps.prompts import prompt_of
 from workflows.steps.registry import register
-from workflows.steps.words import answer_words, spoken
 from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
+from workflows.steps.words import answer_words, spoken
 
 
 @register
@@ -103,7 +103,9 @@ class LLMStep(StepType):
         model = str(config.get("model") or "")
         chosen = "" if is_default(model) else model.partition(":")[2] or model
         # With fields, what comes back says more than the first words of what is asked.
-        return clip(" · ".join(part for part in (chosen, asked if named or not fields else "", fields) if part), 110)
+        return clip(
+            " · ".join(part for part in (chosen, asked if named or not fields else "", fields) if part), 110
+        )
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         properties = (config.get("response_schema") or {}).get("properties")

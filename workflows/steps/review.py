@@ -34,8 +34,8 @@ from workflows.steps.fields import (
     parse_duration,
 )
 from workflows.steps.registry import register
-from workflows.steps.words import spoken
 from workflows.steps.values import PREVIOUS, as_output, clip, text_of, text_scope, value_of
+from workflows.steps.words import spoken
 
 APPROVE, REJECT = "approve", "reject"
 APPROVED, REJECTED = "approved", "rejected"

@@ -41,8 +41,8 @@ from workflows.steps.outward import (
     url_of,
 )
 from workflows.steps.registry import register
-from workflows.steps.words import address_words
 from workflows.steps.values import check_output, clip, value_of
+from workflows.steps.words import address_words
 
 if TYPE_CHECKING:
     from workflows.lib.safe_http import OutboundRequest

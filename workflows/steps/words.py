@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from workflows.expressions.errors import ExpressionError
 from workflows.expressions.paths import Path
 from workflows.expressions.references import expression_references, references
 from workflows.expressions.tokens import Kind, tokenize
-from workflows.expressions.errors import ExpressionError
 from workflows.lib.jsontypes import JSONObject
 
 # A summary shows a line; what stands behind is not looked at.

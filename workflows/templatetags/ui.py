@@ -26,7 +26,6 @@ from workflows.presenters.people import hue_of, initials
 register = template.Library()
 
 
-
 @register.filter
 def a_or_an(word: str) -> str:
     """``{{ "input"|a_or_an }}``: “an input”. By the letter, which is enough for the words of the pages."""
