@@ -188,3 +188,63 @@ class Mouse:
             expect(box.get_by_label(re.compile("^Kind of ")).last).to_be_visible()
         if kind != "Text":
             self.choose(box.get_by_label(re.compile("^Kind of ")).last, kind)
+
+    # --- testing, publishing ---
+
+    def test(self, name: str, input_data: str = "", *, is_gate: bool = False) -> None:
+        """The Test button of a card, the data, Test, and a result that says how it went; a gate is decided in its run."""
+        button = self.page.get_by_role("link", name=f"Test {name}", exact=True).or_(
+            self.page.get_by_role("button", name=f"Test {name}", exact=True)
+        )
+        button.click()
+        tab = self.page.locator(f'#steptest[data-steptest="{self.key(name)}"]')
+        expect(tab).to_be_visible()
+        if input_data:
+            area = tab.locator("#steptest-input")
+            if not area.is_visible():
+                tab.locator("#steptest-source").select_option(label="Type it in…")
+                expect(area).to_be_visible()
+            area.click()
+            area.select_text()
+            self.page.keyboard.insert_text(input_data)
+        self.saved(lambda: tab.get_by_role("button", name="Test", exact=True).click())
+        if is_gate:
+            self.page.locator("#steptest-result").get_by_role("link", name="Decide in the run").click()
+            self.approve()
+            self.back_to_the_builder()
+            expect(self.card(name).locator(".lasttest")).to_contain_text(re.compile(r"\d"))
+            return
+        over = self.page.locator("#steptest-result[data-steptest-over]")
+        expect(over).to_be_visible(timeout=60_000)
+        expect(over.locator(".st").first).to_have_attribute("data-s", re.compile("done|retry"))
+
+    def approve(self, question: str = "") -> None:
+        """Approve the gate on the run page."""
+        gate = self.page.locator("section.gate", has_text=question)
+        expect(gate).to_be_visible(timeout=120_000)
+        gate.get_by_role("button", name="Approve").first.click()
+        expect(gate).to_be_hidden(timeout=60_000)
+
+    def back_to_the_builder(self) -> None:
+        """From a run's page, by the name of its workflow in the bar."""
+        self.page.locator(".topbar .runof a").click()
+        expect(self.page.locator("#steps")).to_be_visible()
+        self.page.wait_for_load_state("load")
+
+    def keep_as_sample(self, name: str) -> None:
+        tab = self.page.locator("#steptest")
+        field = tab.get_by_label("Save it as a sample")
+        if not field.is_visible():
+            field.locator("xpath=ancestor::details[1]/summary").click()
+        field.click()
+        self.page.keyboard.insert_text(name)
+        self.saved(lambda: tab.get_by_role("button", name="Save", exact=True).click())
+        expect(tab.locator("#steptest-source")).to_contain_text(name)
+
+    def publish(self, note: str) -> None:
+        self.page.get_by_role("link", name="Publish", exact=True).click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_label("What has changed?").click()
+        self.page.keyboard.insert_text(note)
+        self.saved(lambda: dialog.get_by_role("button", name="Publish", exact=True).click())
+        expect(dialog).to_be_hidden()
