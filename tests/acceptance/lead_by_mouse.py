@@ -163,8 +163,9 @@ class Mouse:
     def text(self, label: str, text: str) -> None:
         """Type into a setting; where it lies under “More settings”, that is opened first."""
         field = self.field(label)
-        if not field.is_visible():
-            field.locator("xpath=ancestor::details[1]/summary").click()
+        expect(field).to_be_attached()
+        if folded := field.locator("xpath=ancestor::details[not(@open)][1]/summary").all():
+            folded[0].click()
         self.type_into(field, text)
 
     def pair(self, legend: str, name: str, value: str) -> None:

@@ -133,7 +133,7 @@ def expect_inside(mouse: Mouse, container: str, *names: str) -> None:
     )
 
 
-def tested(mouse: Mouse, said: Said) -> None:
+def steps_tried(mouse: Mouse, said: Said) -> None:
     """Each step once, with the data of one lead that is kept as a sample."""
     mouse.test(lead.TIDY, json.dumps(lead.LEAD))
     if mouse.page.locator("#steptest-source", has_text="Halden").count() == 0:
@@ -193,7 +193,7 @@ def rolled_back(mouse: Mouse, said: Said) -> None:
 
 STAGES = (
     start_form, tidy, three_branches, worth_a_call, openers, brief, final_check, update, nurture,
-    tested, published, ran, changed, rolled_back,
+    steps_tried, published, ran, changed, rolled_back,
 )  # fmt: skip
 
 
@@ -230,6 +230,7 @@ def picture(page: Page, stage: str) -> None:
         for theme in ("light", "dark"):
             page.set_viewport_size({"width": width, "height": height})
             page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=Path(folder) / f"mouse-{stage}.{name}.{theme}.png", full_page=True)
     page.emulate_media(color_scheme="light")
     assert size is not None

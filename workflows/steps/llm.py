@@ -103,9 +103,8 @@ class LLMStep(StepType):
         model = str(config.get("model") or "")
         chosen = "" if is_default(model) else model.partition(":")[2] or model
         # With fields, what comes back says more than the first words of what is asked.
-        return clip(
-            " · ".join(part for part in (chosen, asked if named or not fields else "", fields) if part), 110
-        )
+        said = " · ".join(part for part in (chosen, asked if named or not fields else "", fields) if part)
+        return clip(said[:1].upper() + said[1:] if said == fields else said, 110)
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         properties = (config.get("response_schema") or {}).get("properties")
