@@ -140,7 +140,16 @@ class Mouse:
         self.close()
         handle = self.page.get_by_role("button", name=re.compile(f"^Move {re.escape(name)}\\."))
         handle.scroll_into_view_if_needed()
-        grip = handle.bounding_box()
+        grip, there = handle.bounding_box(), gap.bounding_box()
+        assert grip is not None
+        assert there is not None
+        # Both have to be on the screen.
+        self.page.mouse.move(700, 450)
+        self.page.mouse.wheel(0, (grip["y"] + there["y"]) / 2 - 450)
+        before = None
+        while (grip := handle.bounding_box()) != before:
+            before = grip
+            self.page.evaluate("() => new Promise(requestAnimationFrame)")
         assert grip is not None
         mouse = self.page.mouse
         mouse.move(grip["x"] + 10, grip["y"] + 10)
@@ -150,7 +159,7 @@ class Mouse:
         at = gap.bounding_box()
         assert at is not None
         mouse.move(at["x"] + x, at["y"] + at["height"] / 2, steps=12)
-        expect(self.page.locator(".gap.is-target")).to_have_count(1)
+        expect(gap).to_have_class(re.compile("is-target"))
         self.saved(mouse.up)
         expect(self.page.locator("#steps.is-moving")).to_have_count(0)
 
