@@ -8,13 +8,22 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.support.chromium import find_chromium
+from tests.support.fake_openai import FakeOpenAI
 from tests.support.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def model_server() -> Iterator[FakeOpenAI]:
+    """A model that answers over HTTP. Only who names it (`custom:fake-small`) asks it; else the demonstration answers."""
+    with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(model_server: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A whole Stepwell with the demo tenant."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    extra = {"STEPWELL_LLM_BASE_URL": model_server.url, "STEPWELL_LLM_KEY": "sk-test"}
+    with running_stack(tmp_path_factory.mktemp("stack"), extra=extra) as running:
         yield running
 
 

@@ -36,7 +36,7 @@ def test_from_an_empty_workspace_down_three_steps_to_a_live_result(page: Page, s
     page.get_by_role("button", name="Skip for now").click()
     page.wait_for_url("**/workflows/")
     page.locator('[popovertarget="user-menu"]').click()
-    page.get_by_role("link", name="First steps").click()
+    page.get_by_role("link", name="First steps", exact=True).click()
     page.get_by_role("button", name="Stay with the demonstration").click()
     folded(page, "Connect a model")
     expect(page.get_by_role("radio")).to_have_count(3)

@@ -135,6 +135,14 @@ def test_an_answer_that_is_no_json_is_asked_for_once_more(world: World, model: F
     assert len(model.requests) == 2
 
 
+def test_asking_again_asks_the_model_that_was_chosen(world: World, model: FakeOpenAI) -> None:
+    run = answered(model, describe_workflow(actor=world.bob, wish="Thank.", model="openai:gpt-4.1"), ANSWER)
+    client_of(world.bob).post(f"/runs/describe/{run.pk}/take/", {"act": "again", "wish": "Thank more."})
+    again = answered(model, Run.objects.exclude(pk=run.pk).get(), ANSWER)
+    assert model.requests[-1].body["model"] == "gpt-4.1"
+    assert read_drafted(actor=world.bob, run=again).wish == "Thank more."
+
+
 def test_a_call_that_fails_says_so_and_there_is_nothing_to_take(world: World, model: FakeOpenAI) -> None:
     refused = Reply(status=401, body={"error": {"message": "Incorrect API key.", "code": "invalid_api_key"}})
     run = answered(model, describe_workflow(actor=world.bob, wish="Thank."), refused)
