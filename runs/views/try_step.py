@@ -26,7 +26,7 @@ from workflows.definition.operations import Edit, OperationRefused, update_step
 from workflows.lib.errors import Invalid, NotFound, StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import SampleInput, Workflow
-from workflows.presenters.fields import fields_shown
+from workflows.presenters.fields import FieldShown, fields_shown
 from workflows.services.drafts import apply_operation, compile_draft
 from workflows.services.library import with_library
 from workflows.services.samples import find_sample, samples_of, save_sample
@@ -324,20 +324,33 @@ def _edited(
 def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: Run | None) -> dict[str, Any]:
     panel = step_panel(tested, step.key) if tested is not None else None
     output = step_output(tested, step) if tested is not None else None
-    inner = output.get("content", output) if output is not None else None
+    fields, has_text = _fields_of(output)
     return {
         "workflow": workflow,
         "step": step,
         "tested": tested,
         "panel": panel,
         "output": as_json(output) if output is not None else "",
-        "fields": fields_shown(inner),
+        "fields": fields,
+        "has_text": has_text,
         "failed_before": _failed_before(tested, step),
         "is_under_way": tested is not None and not tested.is_over,
         "editable": may_edit(request, workflow),
         "pinned": as_json(step.pinned) if step.pinned is not None else "",
         "with_card": bool(request.htmx),
     }
+
+
+def _fields_of(output: JSONObject | None) -> tuple[tuple[FieldShown, ...], bool]:
+    """The fields that an output has beside its text, and whether the text says more than they do."""
+    if output is None:
+        return (), True
+    content = output.get("content")
+    if isinstance(content, dict):
+        return fields_shown(content), False
+    beside = fields_shown({name: value for name, value in output.items() if name != "content"})
+    # With a schema the text is those fields once more, as JSON.
+    return beside, not beside or (isinstance(content, str) and not content.lstrip().startswith(("{", "```")))
 
 
 def _failed_before(tested: Run | None, step: StepDef) -> str:

@@ -42,7 +42,7 @@ ANSWER: dict[str, Any] = {
         {"source_node_id": "tidy", "target_node_id": "score"},
     ],
 }
-SCORED = {"score": 82, "reasons": ["140 shipments a month", "Asks for weekly lanes"]}
+SCORED: dict[str, Any] = {"score": 82, "reasons": ["140 shipments a month", "Asks for weekly lanes"]}
 
 
 @pytest.fixture
