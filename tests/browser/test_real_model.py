@@ -106,7 +106,7 @@ def test_describe_take_test_with_a_sample_and_drop_a_change(own_page: Page, mode
         "Score this from 0 to 100", Reply(status=401, body={"error": {"message": "Incorrect API key."}})
     )
     form.get_by_role("button", name="Test", exact=True).click()
-    expect(result.locator(".note--bad")).to_contain_text("key", timeout=30_000)
+    expect(result.locator(".note--bad").first).to_contain_text("does not accept the key", timeout=30_000)
 
     # A change in words, dropped: the draft is as it was.
     more = {**ANSWER, "nodes": [*ANSWER["nodes"], {"id": "gate", "type": "review", "name": "Look at it"}]}
