@@ -35,7 +35,7 @@ class SaveForm(forms.Form):
         help_text="Choosing one gives it a new revision, which its workflows are offered.",
     )
     name = forms.CharField(
-        max_length=FIELDS["name"][0], required=False, help_text="Left empty: the workflow's name."
+        max_length=FIELDS["name"][0], required=False, help_text="Left empty: the workflow’s name."
     )
     category = forms.CharField(
         max_length=FIELDS["category"][0], required=False, help_text="Left empty: Your team."
@@ -44,7 +44,7 @@ class SaveForm(forms.Form):
         max_length=FIELDS["description"][0],
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="What it does, in a sentence or two. Left empty: the workflow's own.",
+        help_text="What it does, in a sentence or two. Left empty: the workflow’s own.",
     )
     outcome = forms.CharField(
         max_length=FIELDS["outcome"][0], required=False, help_text="What one has in hand afterwards."
