@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from django.db.models import Q, QuerySet
@@ -13,6 +14,7 @@ from runs.engine.statuses import Intent, RunStatus, StepStatus, Wait
 from runs.models import Attempt, Review, Run, StepRun
 from runs.selectors import step_runs_of
 from runs.snapshots.definitions import definitions_of, order_of, step_type_of
+from runs.snapshots.inside import NOT_BEGUN, Progress, progress_inside
 from runs.snapshots.item_cases import ItemCase, item_cases
 from runs.snapshots.items import ItemsView, item_names, items_of
 from workflows.definition.graph import ERROR_PORT, StepDef
@@ -186,6 +188,15 @@ class Reading:
         if ERROR_PORT in used:
             named[ERROR_PORT] = "If it fails"
         return named
+
+    @cached_property
+    def _inner(self) -> Mapping[str, Progress]:
+        return progress_inside(self.run) if self.items else {}
+
+    def progress(self, key: str, total: int) -> Progress:
+        """How far a step inside a container is, of whose items there are `total` so far."""
+        found = self._inner.get(key, NOT_BEGUN)
+        return replace(found, total=max(found.total, total))
 
     def inner_cost_unknown(self) -> bool:
         if not self.items:

@@ -75,6 +75,7 @@ def row_of(read: Reading, paths: Paths, step: StepDef, lane: LaneRow) -> Row:
             read,
             step.key,
             open_ahead=read.is_open and step.enabled and (row is None or row.completed_at is None),
+            total=items.total if items is not None else 0,
         ),
         item_cases=read.item_cases.get(row.pk, ()) if row is not None else (),
         breakpoint=read.is_open and step.key in read.breakpoints,
@@ -85,8 +86,8 @@ def row_of(read: Reading, paths: Paths, step: StepDef, lane: LaneRow) -> Row:
     )
 
 
-def inside_of(read: Reading, parent: str, *, open_ahead: bool) -> tuple[Inside, ...]:
-    """The steps in a container's body, in the order of their list."""
+def inside_of(read: Reading, parent: str, *, open_ahead: bool, total: int = 0) -> tuple[Inside, ...]:
+    """The steps in a container's body, in the order of their list; `total`: how many items it has so far."""
     found = []
     for step in read.bodies.get(parent, ()):
         kind = step_type_of(step.type)
@@ -102,6 +103,7 @@ def inside_of(read: Reading, parent: str, *, open_ahead: bool) -> tuple[Inside, 
                 hidden=step.generated,
                 breakpoint=read.is_open and step.key in read.breakpoints,
                 breakable=open_ahead and step.enabled,
+                progress=read.progress(step.key, total),
             )
         )
     return tuple(found)

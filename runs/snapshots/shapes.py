@@ -11,6 +11,7 @@ from decimal import Decimal
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
+from runs.snapshots.inside import NOT_BEGUN, Progress
 from runs.snapshots.item_cases import ItemCase
 from runs.snapshots.items import ItemsView
 from runs.snapshots.rails import Rail
@@ -55,6 +56,7 @@ class Inside:
     hidden: bool = False
     breakpoint: bool = False
     breakable: bool = False
+    progress: Progress = NOT_BEGUN
 
 
 @dataclass(frozen=True, slots=True)

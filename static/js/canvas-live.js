@@ -15,7 +15,13 @@
       for (const row of template.content.querySelectorAll("[data-row]")) {
         const shape = row.querySelector(".runstep")?.dataset.s;
         const mark = row.querySelector(".railcell .st");
-        if (shape) states.set(row.dataset.row, { shape, mark: mark?.cloneNode(true), name: row.querySelector(".runstep").getAttribute("aria-label") });
+        if (shape) states.set(row.dataset.row, { shape, mark: mark?.cloneNode(true), said: row.querySelector(".fan .fan__top b")?.textContent ?? "" });
+        // The steps in a container: one state for all its items, with how far they are.
+        for (const step of row.querySelectorAll("[data-inside]")) {
+          const far = step.querySelector(":scope > .runinside__far");
+          if (!far) states.delete(step.dataset.inside);
+          else states.set(step.dataset.inside, { shape: far.querySelector(".st").dataset.s, mark: far.querySelector(".st").cloneNode(true), said: far.querySelector(".num").textContent, inside: true });
+        }
       }
     };
     const readAll = (value) => {
@@ -29,14 +35,18 @@
         if (state) node.element.dataset.s = state.shape;
         else delete node.element.dataset.s;
         const slot = node.element.querySelector("[data-state]");
-        if (slot && slot.dataset.shown !== (state?.shape ?? "")) {
-          slot.dataset.shown = state?.shape ?? "";
-          slot.replaceChildren(...(state?.mark ? [state.mark.cloneNode(true)] : []));
+        const shown = state ? `${state.shape} ${state.said}` : "";
+        if (slot && slot.dataset.shown !== shown) {
+          slot.dataset.shown = shown;
+          const said = state?.said ? [Object.assign(document.createElement("span"), { className: "num", textContent: state.said.split(",")[0], title: state.said })] : [];
+          slot.replaceChildren(...said, ...(state?.mark ? [state.mark.cloneNode(true)] : []));
         }
       }
-      const begun = (key) => !["queued", "wait", "skip", "cancel", undefined].includes(states.get(key)?.shape);
+      const begun = (key) => !(states.get(key)?.inside ? ["skip"] : ["queued", "wait", "skip", "cancel", undefined]).includes(states.get(key)?.shape);
       for (const wire of stepwell.canvas.wires()) {
-        const left = wire.source === "start" || ["done", "retry"].includes(states.get(wire.source)?.shape);
+        // In a container the first items are further than the last: a path is taken when one item went along it.
+        const from = states.get(wire.source);
+        const left = wire.source === "start" || ["done", "retry"].includes(from?.shape) || (from?.inside && begun(wire.source));
         const taken = left && begun(wire.target);
         wire.group.classList.toggle("is-taken", Boolean(wanted) && taken);
         wire.group.classList.toggle("is-untaken", Boolean(wanted) && !taken);

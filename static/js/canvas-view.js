@@ -83,12 +83,26 @@
       const x = tries.sort((one, other) => far(one) - far(other))[0];
       return x === undefined ? null : { x, top: Math.max(top, b + 12), bottom: Math.min(bottom, d - 20) };
     };
+    // The path, and where its first bend leads: what its name is put on.
     const course = (wire, from, to) => {
       const end = [to[0], to[1] - 9];
       const hits = to[1] > from[1] + 60 ? inTheWay(wire, from, to) : [];
       const round = hits.length ? lane(wire, hits, from, to) : null;
-      if (!round || round.bottom <= round.top) return `M${from[0]} ${from[1]}${bend(from, end)}`;
-      return `M${from[0]} ${from[1]}${bend(from, [round.x, round.top])}L${round.x} ${round.bottom}${bend([round.x, round.bottom], end)}`;
+      if (!round || round.bottom <= round.top) return { d: `M${from[0]} ${from[1]}${bend(from, end)}`, knee: end };
+      return { d: `M${from[0]} ${from[1]}${bend(from, [round.x, round.top])}L${round.x} ${round.bottom}${bend([round.x, round.bottom], end)}`, knee: [round.x, round.top] };
+    };
+    // A name stands on its path, clear of the step that it leaves: reckoned, since measuring a path costs a layout.
+    const CLEAR = 22;
+    const named = ([a, b], [c, d]) => {
+      const m = Math.max(22, Math.abs(d - b) / 2);
+      const along = (t, p, q, r, s) => (1 - t) ** 3 * p + 3 * (1 - t) ** 2 * t * q + 3 * (1 - t) * t ** 2 * r + t ** 3 * s;
+      let t = 0.5;
+      for (let step = 0.25, y; step > 0.01; step /= 2) {
+        y = along(t, b, b + m, d - m, d);
+        t += y > b + CLEAR ? -step : step;
+      }
+      t = Math.min(t, d > b ? 0.5 : t);
+      return [along(t, a, a, c, c), along(t, b, b + m, d - m, d)];
     };
     const drawWire = (wire) => {
       const [source, target] = [nodes.get(wire.source), nodes.get(wire.target)];
@@ -96,15 +110,14 @@
       const { group } = wire;
       if (!group.firstChild) group.append(made("path", "hit"), made("path", "line"), made("path", "arrow"));
       const [from, to] = [outPoint(source, wire.port), inPoint(target)];
-      const d = course(wire, from, to);
+      const { d, knee } = course(wire, from, to);
       const [hit, line, arrow] = group.children;
       hit.setAttribute("d", d);
       line.setAttribute("d", d);
       arrow.setAttribute("d", `M${to[0]} ${to[1] - 4}l-4.5 -7h9z`);
       if (wire.label) {
-        const length = line.getTotalLength();
-        const at = line.getPointAtLength(Math.min(length / 2, 40));
-        wire.label.style.transform = `translate(${at.x}px, ${at.y}px) translate(-50%, -50%)`;
+        const [x, y] = named(from, knee);
+        wire.label.style.transform = `translate(${x}px, ${y}px) translate(-50%, -50%)`;
       }
     };
     const placeNode = (node) => {
@@ -126,7 +139,10 @@
       drawMap();
       canvas.dispatchEvent(new CustomEvent("canvas:drawn"));
     };
-    const watcher = new MutationObserver(() => refresh());
+    // Only steps, paths and places matter: initials and states on a step are drawn by others, at any rate.
+    const matters = ({ type, target, addedNodes, removedNodes }) =>
+      type === "attributes" || target === world || target.matches(".wires") || [...addedNodes, ...removedNodes].some((one) => one.matches?.("[data-node], .wire, .port, .wirelabel"));
+    const watcher = new MutationObserver((records) => records.some(matters) && refresh());
     const refresh = () => {
       if (held) return;
       read();
@@ -140,20 +156,32 @@
     // --- the part that is seen ---
     const size = () => canvas.getBoundingClientRect();
     const clearLeft = () => (canvas.querySelector(".palette")?.offsetParent ? 190 : 0);
+    const zoomed = canvas.querySelectorAll("[data-zoom]");
+    let shownAt = 0;
+    let settling = 0;
+    // Ports keep their size on the screen. That is styled anew for every step, so while somebody zooms it waits for the end.
+    const settle = () => {
+      clearTimeout(settling);
+      if (shownAt === view.z) return;
+      const now = () => canvas.style.setProperty("--z", (shownAt = view.z));
+      if (shownAt) settling = setTimeout(now, 120);
+      else now();
+    };
     const show = () => {
       world.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.z})`;
-      canvas.style.setProperty("--z", view.z);
+      settle();
       canvas.style.backgroundSize = `${22 * view.z}px ${22 * view.z}px`;
       canvas.style.backgroundPosition = `${view.x}px ${view.y}px`;
-      for (const label of canvas.querySelectorAll("[data-zoom]")) label.textContent = `${Math.round(view.z * 100)}%`;
-      drawMap();
+      for (const label of zoomed) label.textContent = `${Math.round(view.z * 100)}%`;
+      drawMap("view");
       canvas.dispatchEvent(new CustomEvent("canvas:seen"));
       remember();
     };
-    let remembering;
+    let remembering = 0;
     const remember = () => {
-      clearTimeout(remembering);
+      if (remembering) return;
       remembering = setTimeout(() => {
+        remembering = 0;
         try {
           sessionStorage.setItem(`stepwell-canvas-${canvas.dataset.canvas}`, JSON.stringify(view));
         } catch {
@@ -212,31 +240,47 @@
       if (across || down) panBy(across, down);
     };
 
-    // --- minimap ---
-    let mapDue = false;
-    const drawMap = () => {
-      if (!minimap?.offsetParent || mapDue) return;
-      mapDue = true;
-      requestAnimationFrame(() => {
-        mapDue = false;
+    // --- minimap: its parts are made once for each step; panning moves only the frame of what is seen ---
+    const map = new Map(); // key -> rect
+    const glass = made("rect", "view");
+    const put = (rect, values) => {
+      for (const [name, value] of Object.entries(values)) if (rect.getAttribute(name) !== String(value)) rect.setAttribute(name, value);
+    };
+    let mapDue = "";
+    const drawMap = (what = "all") => {
+      if (!minimap) return;
+      if (!mapDue) requestAnimationFrame(paintMap);
+      if (mapDue !== "all") mapDue = what;
+    };
+    const paintMap = () => {
+      const all = mapDue === "all";
+      mapDue = "";
+      if (phone.matches) return;
+      const svg = minimap.firstElementChild;
+      if (all) {
         const box = extent();
-        const { width, height } = size();
         const pad = 40;
-        const svg = minimap.querySelector("svg");
-        svg.setAttribute("viewBox", `${box.x - pad} ${box.y - pad} ${box.w + 2 * pad} ${box.h + 2 * pad}`);
-        const rect = (x, y, w, h, of) => {
-          const one = made("rect", of);
-          for (const [name, value] of Object.entries({ x, y, width: w, height: h, rx: 14 })) one.setAttribute(name, value);
-          return one;
-        };
-        svg.replaceChildren(
-          ...[...nodes.values()].map((node) => {
-            const chosen = node.element.classList.contains("is-selected");
-            return rect(node.x, node.y, node.w, node.h, `${node.isFrame ? "f" : ""} ${node.element.hasAttribute("data-human") ? "h" : ""} ${chosen ? "s" : ""}`);
-          }),
-          rect(-view.x / view.z, -view.y / view.z, width / view.z, height / view.z, "view"),
-        );
-      });
+        put(svg, { viewBox: `${box.x - pad} ${box.y - pad} ${box.w + 2 * pad} ${box.h + 2 * pad}` });
+        for (const [key, rect] of map) {
+          if (nodes.has(key)) continue;
+          rect.remove();
+          map.delete(key);
+        }
+        for (const node of nodes.values()) {
+          let rect = map.get(node.key);
+          if (!rect) {
+            rect = made("rect", "");
+            map.set(node.key, rect);
+            if (node.isFrame) svg.prepend(rect);
+            else svg.append(rect);
+          }
+          const { classList } = node.element;
+          put(rect, { x: node.x, y: node.y, width: node.w, height: node.h, rx: 14, class: [node.isFrame && "f", node.element.hasAttribute("data-human") && "h", classList.contains("is-selected") && "s"].filter(Boolean).join(" ") });
+        }
+        svg.append(glass);
+      }
+      const { width, height } = size();
+      put(glass, { x: -view.x / view.z, y: -view.y / view.z, width: width / view.z, height: height / view.z, rx: 14 });
     };
     const mapTo = (event) => {
       const svg = minimap.querySelector("svg");

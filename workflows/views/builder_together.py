@@ -84,7 +84,7 @@ def changes(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     }
     template = "_answer_list" if whole else "_answer_changes"
     response = render(request, f"workflows/builder/{template}.html", context)
-    event = {"revision": workflow.revision, "touched": _by_whom(request, found or [])}
+    event = {"revision": workflow.revision, "touched": by_whom(request, found or [])}
     response["HX-Trigger"] = json.dumps({"builder:caught-up": event})
     return response
 
@@ -93,7 +93,7 @@ def _touched(found: list[DraftChange]) -> list[str]:
     return list(dict.fromkeys(key for change in found for key in patches.touched_steps(change.patch)))
 
 
-def _by_whom(request: TenantRequest, found: list[DraftChange]) -> dict[str, Any]:
+def by_whom(request: TenantRequest, found: list[DraftChange]) -> dict[str, Any]:
     """For each touched step: who changed it last (unless it was this person), and its changed fields."""
     told: dict[str, Any] = {}
     for change in found:

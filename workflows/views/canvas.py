@@ -18,10 +18,12 @@ from workflows.lib.errors import Invalid
 from workflows.presenters.builder_canvas import CanvasView, palette
 from workflows.presenters.builder_controls import known_models
 from workflows.presenters.builder_page import BuilderPage, picker_groups
+from workflows.services.draft_history import changes_since
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import TenantRequest, permission_required, tenant_required
 from workflows.tenancy.roles import Permission
 from workflows.views.answers import builder_context, known_revision, opened, perform, refuse, the_workflow
+from workflows.views.builder_together import by_whom
 
 EDIT = Permission.EDIT_WORKFLOWS
 
@@ -45,18 +47,22 @@ def page(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
 @require_GET
 @tenant_required
 def world(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    """The drawing anew, after somebody else changed the draft: 204 when nobody did; `?drawing=1` leaves the panel alone."""
+    """The drawing and the panel anew, after somebody else changed the draft: 204 when nobody did.
+
+    The event `canvas:caught-up` tells the new revision, and which steps whose hand changed.
+    """
     workflow = the_workflow(request, pk)
-    if (known_revision(request) or 0) >= workflow.revision:
+    since = known_revision(request) or 0
+    if since >= workflow.revision:
         return HttpResponse(status=204)
     shown = BuilderPage(workflow, opened(request))
-    context = {
-        **builder_context(request, shown),
-        "view": CanvasView(shown),
-        "only_drawing": "drawing" in request.GET,
-    }
+    context = {**builder_context(request, shown), "view": CanvasView(shown)}
     response = render(request, "workflows/canvas/_answer.html", context)
-    response["HX-Trigger"] = json.dumps({"canvas:caught-up": {"revision": workflow.revision}})
+    told = {
+        "revision": workflow.revision,
+        "touched": by_whom(request, changes_since(workflow, since) or []),
+    }
+    response["HX-Trigger"] = json.dumps({"canvas:caught-up": told})
     return response
 
 

@@ -185,3 +185,29 @@ def test_the_page_asks_the_database_the_same_however_many_steps_there_are(
     large = create_workflow(actor=alice, name="Large", definition=many)
     with django_assert_max_num_queries(32):
         assert client.get(url(large, "canvas/?open=s1")).status_code == 200
+
+
+def test_what_others_changed_comes_with_the_drawing_and_says_who(
+    client: Client, alice: Actor, draft: Workflow
+) -> None:
+    draft.refresh_from_db()
+    known = {**HTMX, "HTTP_STEPWELL_REVISION": str(draft.revision), "HTTP_STEPWELL_OPEN": "two"}
+    assert client.get(url(draft, "canvas/world/"), **known).status_code == 204
+    other = member(alice.tenant, "editor")
+    client_of(other).post(
+        url(draft, "steps/two/"), {"label": "Second", "field": "label", "revision": "1"}, **HTMX
+    )
+    answer = client.get(url(draft, "canvas/world/"), **known)
+    told = json.loads(answer["HX-Trigger"])["canvas:caught-up"]
+    assert told["touched"]["two"]["name"] == str(other.user)
+    assert told["touched"]["two"]["fields"] == ["label"]
+    # The panel comes along: the script keeps what is typed in it.
+    assert 'data-label="Second"' in answer.content.decode()
+    assert 'hx-target="#panel-in"' in answer.content.decode()
+
+
+def test_the_panel_offers_settings_test_data_and_checks(client: Client, draft: Workflow) -> None:
+    panel = client.get(url(draft, "canvas/panel/?open=two"), **HTMX).content.decode()
+    tabs = [panel.index(f'id="tab-{name}"') for name in ("settings", "test", "data", "checks")]
+    assert tabs == sorted(tabs)
+    assert panel.index('id="form-two"') < panel.index('id="around-two"') < panel.index('id="foot-two"')
