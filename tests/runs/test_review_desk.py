@@ -342,7 +342,7 @@ def test_the_table_asks_for_rows_and_stands_in_the_order_of_the_items(world: Wor
     numbers = [int(found) for found in re.findall(r"Item (\d+): ", html)]
     assert numbers == list(range(1, 13))
     listed = client.get(reverse("reviews:news")).json()
-    assert listed["counts"] == {"all": 12, "mine": 12, "overdue": 0}
+    assert listed["counts"] == {"all": 12, "mine": 12, "overdue": 0, "listed": 12}
 
 
 # --- votes and news -----------------------------------------------------------------------------------
