@@ -33,6 +33,7 @@ account_pages: list[URLPattern | URLResolver] = [
     path("password/reset/<uidb64>/<token>/", accounts.password_reset_confirm, name="password_reset_confirm"),
     path("password/change/", accounts.password_change, name="password_change"),
     path("account/", accounts.profile, name="profile"),
+    path("account/keys/", accounts.single_keys, name="single_keys"),
     path("account/workspace/", accounts.switch_tenant, name="switch_tenant"),
     path("invitations/<str:secret>/", accounts.invitation, name="invitation"),
 ]
@@ -77,6 +78,7 @@ workflow_pages: list[URLPattern | URLResolver] = [
     path("workflows/<uuid:pk>/steps/<str:key>/duplicate/", builder_steps.duplicate, name="step_duplicate"),
     path("workflows/<uuid:pk>/steps/<str:key>/delete/", builder_steps.delete, name="step_delete"),
     path("workflows/<uuid:pk>/steps/<str:key>/kind/", builder_steps.change_kind, name="step_kind"),
+    path("workflows/<uuid:pk>/steps/<str:key>/connect/", builder_steps.connect_step, name="step_connect"),
     path("workflows/<uuid:pk>/steps/<str:key>/fix/", builder_steps.fix, name="step_fix"),
     path("workflows/import/", exchange.import_, name="import"),
     path("workflows/export/", exchange.export_all, name="export_all"),

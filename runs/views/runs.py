@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
-from runs.engine.statuses import Intent
+from runs.engine.statuses import Intent, StepStatus
 from runs.forms.failures import GivenForm
 from runs.forms.items import ItemsForm, RetryItemsForm
 from runs.models import Run
@@ -27,7 +27,7 @@ from runs.services.sample_of_run import input_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
-from runs.snapshots.definitions import definitions_of, order_of
+from runs.snapshots.definitions import counted_steps, definitions_of, order_of
 from runs.snapshots.edits import edit_desk
 from runs.snapshots.inner import InnerPanel, inner_panel
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
@@ -67,9 +67,8 @@ def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
             elif not step.enabled:
                 status = "skipped"
             statuses.append(status)
-        found.append(
-            (statuses[:_STRIP_STEPS], f"{run.steps_done} of {run.steps_total or len(statuses)} steps done")
-        )
+        done, total = counted_steps(run, definitions[run.version_id])
+        found.append((statuses[:_STRIP_STEPS], f"{done} of {total or len(statuses)} steps done"))
     return found
 
 
@@ -115,8 +114,13 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         ]
         may_save = request.actor.may(Permission.EDIT_WORKFLOWS)
         return {"panel": None, "panel_key": "input", "given": given, "may_save_sample": may_save}
+    # Why it failed comes first; an output is shown where something of one is there.
+    failed = panel is not None and panel.status == StepStatus.FAILED
+    empty = failed and panel is not None and not (panel.output or panel.sent or panel.decision)
+    attempts = [{"key": "attempts", "label": "Attempts"}]
     tabs = [
-        {"key": "output", "label": "Output"},
+        *(attempts if failed else []),
+        *([] if empty else [{"key": "output", "label": "Output"}]),
         {"key": "input", "label": "Input"},
         *(
             [{"key": "prompt", "label": "Prompt as sent"}]
@@ -124,7 +128,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             else []
         ),
         *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
-        {"key": "attempts", "label": "Attempts"},
+        *([] if failed else attempts),
         {"key": "events", "label": "Events"},
     ]
     known = {str(entry["key"]) for entry in tabs}
@@ -132,7 +136,8 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         "panel": panel,
         "panel_key": panel.key if panel else "",
         "tabs": tabs,
-        "tab": tab if tab in known else "output",
+        "no_output": empty,
+        "tab": tab if tab in known else str(tabs[0]["key"]),
     }
     if panel is not None and run.is_over and panel.rounds:
         found["may_try_again"] = request.actor.may(Permission.RUN)

@@ -100,6 +100,29 @@
       (card ?? target?.closest(".step"))?.scrollIntoView({ block: "nearest" });
     });
   });
+  // Focus is never lost: what an answer took away is followed by what stands in its place.
+  let last = null;
+  document.addEventListener("focusin", ({ target }) => {
+    if (!target.closest("#steps, #panel, #selection, .topbar")) return;
+    const rows = [...document.querySelectorAll("#steps [data-step]")];
+    // What is beside the list is about the step that is open.
+    const of = target.closest("#steps") ? target : document.querySelector("#steps .step.is-open");
+    const at = rows.findLastIndex((row) => row.contains(of));
+    last = { id: target.id, name: target.getAttribute("name"), keys: at < 0 ? [] : [rows[at], rows[at - 1], rows[at + 1]].filter(Boolean).map((row) => row.dataset.step) };
+  });
+  const isLost = () => document.activeElement === document.body || !document.activeElement;
+  const refind = () => {
+    if (!isLost() || !last || document.querySelector("dialog[open], [popover]:popover-open")) return;
+    const same = last.id ? document.getElementById(last.id) : null;
+    const inCard = !same && last.name ? document.querySelector(`#step-${CSS.escape(last.keys[0] ?? "")} [name="${CSS.escape(last.name)}"]`) : null;
+    const toggle = last.keys.map((key) => document.querySelector(`#step-${CSS.escape(key)} [data-toggle]`)).find(Boolean);
+    for (const target of [same, inCard, toggle, document.querySelector("#steps [data-toggle]"), document.querySelector("#gap-end [data-add]"), document.getElementById("main")]) {
+      target?.focus({ preventScroll: true });
+      if (!isLost()) return;
+    }
+  };
+  for (const name of ["builder:changed", "builder:refused", "htmx:after:swap"]) document.addEventListener(name, () => requestAnimationFrame(() => requestAnimationFrame(refind)));
+  document.addEventListener("close", () => requestAnimationFrame(refind), { capture: true });
   // A refused press shows again what is so.
   document.addEventListener("builder:refused", () => {
     for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";
@@ -120,6 +143,7 @@
     "not-first": card.dataset.first !== "yes",
     "not-last": card.dataset.last !== "yes",
     "can-branch": card.dataset.canBranch === "yes",
+    "can-connect": card.hasAttribute("data-after"),
     "can-into": Boolean(card.dataset.into),
     "can-out": Boolean(card.dataset.outOf),
     "can-disable": card.dataset.canDisable === "yes",
@@ -163,6 +187,9 @@
     } else if (event.target.closest("[data-branch]")) {
       box.hidePopover();
       stepwell.pick(document.getElementById(`more-${about}`), [{ place: `after:${about}`, label: `on a new branch of ${card.dataset.name}` }]);
+    } else if (event.target.closest("[data-test-this]")) {
+      box.hidePopover();
+      card.querySelector("[data-test-step]")?.click();
     } else if (event.target.closest("[data-note]")) {
       box.hidePopover();
       await open(about, { field: "note" });
@@ -184,15 +211,6 @@
         document.getElementById(`more-${about}`)?.focus({ preventScroll: true });
     }),
   );
-
-  // Option and arrows move the card with the focus, E turns it on or off (design README §7).
-  document.addEventListener("keydown", (event) => {
-    const card = event.target.closest?.("#steps .step[data-card]");
-    if (!card || !steps().hasAttribute("data-editable") || !event.altKey || !["ArrowUp", "ArrowDown"].includes(event.key)) return;
-    if (stepwell.typing(event)) return;
-    event.preventDefault();
-    stepwell.moveCard(card.dataset.card, { direction: event.key === "ArrowUp" ? "up" : "down" });
-  });
 
   // Lists that were folded last time stay folded.
   stepwell.enliven("[data-builder]", (list) => {

@@ -100,7 +100,7 @@
     if (!steps()?.hasAttribute("data-editable") || document.querySelector("dialog[open]") || event.defaultPrevented) return;
     const card = event.target.closest?.("#steps .step[data-card]");
     const plain = !event.metaKey && !event.ctrlKey && !event.altKey;
-    if (stepwell.typing(event)) return;
+    if (stepwell.typing(event) || document.querySelector("[popover]:popover-open")) return;
     if (event.key === "Escape" && chosen.size) {
       chosen.clear();
       draw();
@@ -109,11 +109,8 @@
       for (const box of boxes()) chosen.add(box.value);
       draw();
       event.preventDefault();
-    } else if (plain && event.key.toLowerCase() === "x" && card && stepwell.singleKeys?.() !== false && card.querySelector("[data-pick]")) {
+    } else if (plain && event.key.toLowerCase() === "x" && card && stepwell.singleKeys() && card.querySelector("[data-pick]")) {
       choose(card.dataset.card, !chosen.has(card.dataset.card), { range: event.shiftKey });
-      event.preventDefault();
-    } else if (plain && event.key.toLowerCase() === "e" && card && stepwell.singleKeys?.() !== false && card.querySelector(":scope > .step__head [role=switch]")) {
-      card.querySelector(":scope > .step__head [role=switch]").click();
       event.preventDefault();
     } else if (plain && (event.key === "Delete" || event.key === "Backspace") && chosen.size && !event.target.closest?.("[data-rows]")) {
       bar().querySelector("[value=delete]").click();

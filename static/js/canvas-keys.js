@@ -1,4 +1,4 @@
-// The canvas by keyboard: one Tab stop, arrows along the paths, Enter opens the settings, C connects, A adds, Delete removes.
+// The canvas by keyboard: one Tab stop, arrows along the paths, Enter opens the settings, C connects, A adds, T tests, Delete removes.
 // Names and places are said by the nodes themselves; what changed is said by the toasts.
 (() => {
   stepwell.enliven("[data-canvas]", (canvas) => {
@@ -119,7 +119,13 @@
         if (!shared.chosen.size && !shared.chosenKey() && !shared.wired()) return;
         stop();
         shared.unchoose().then(() => focus(node.key));
-      } else if (event.key === "+" || event.key === "=") {
+      } else if ((event.key === "Delete" || event.key === "Backspace") && shared.editable) {
+        stop();
+        remove(node);
+      } else if (stepwell.singleKeys()) single(event, node, stop);
+    });
+    const single = (event, node, stop) => {
+      if (event.key === "+" || event.key === "=") {
         stop();
         shared.zoomTo(shared.view.z * 1.25);
       } else if (event.key === "-") {
@@ -129,23 +135,30 @@
         stop();
         shared.fit();
       } else if (shared.editable) edit(event, node, stop);
-    });
+    };
+    const remove = (node) => {
+      const next = before(node.key)[0]?.key ?? "";
+      if (next) at = next;
+      if (shared.chosen.size > 1) shared.post("canvas/several/", { act: "remove", keys: JSON.stringify([...shared.chosen]) });
+      else shared.removeStep(node.key);
+    };
     const edit = (event, node, stop) => {
       const press = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       if (press === "c") {
         stop();
         shared.connect(node.key);
-      } else if (press === "Delete" || press === "Backspace") {
-        stop();
-        const next = before(node.key)[0]?.key ?? "";
-        if (next) at = next;
-        if (shared.chosen.size > 1) shared.post("canvas/several/", { act: "remove", keys: JSON.stringify([...shared.chosen]) });
-        else shared.removeStep(node.key);
       } else if (press === "a") {
         stop();
         const { left, bottom } = buttonOf(node.key).getBoundingClientRect();
         const places = node.ports.length ? shared.placesAfter(node) : [{ place: "end", label: "at the end" }];
         shared.pick(places, { at: [left, bottom], from: buttonOf(node.key) });
+      } else if (press === "t" && node.key !== "start") {
+        stop();
+        shared.choose(node.key, { from: buttonOf(node.key) }).then(() => {
+          const tab = document.getElementById("tab-test");
+          tab?.click();
+          (document.getElementById("steptest-source") ?? tab)?.focus({ preventScroll: true });
+        });
       } else if (press === "e" && node.key !== "start") {
         stop();
         shared.post(`steps/${encodeURIComponent(node.key)}/enabled/`, node.element.classList.contains("is-off") ? { on: "on" } : {});

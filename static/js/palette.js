@@ -19,19 +19,21 @@
   const here = () => {
     const seen = new Set();
     const inMenus = document.querySelectorAll(".topbar [popover] .menu__item");
-    return [...document.querySelectorAll("#main [data-key], .topbar__end > :is(a, button).btn, .topbar__end form > button, [data-undo], [data-redo]"), ...inMenus]
+    const shown = document.querySelectorAll("#main [data-key], .topbar__end > :is(a, button).btn, .topbar__end form > button, [data-undo], [data-redo]");
+    return [...[...shown].filter((element) => !element.closest("[popover]")), ...inMenus]
       .filter((element) => usable(element) && !element.hasAttribute("data-menu-button") && !element.matches("input"))
       .map((element) => ({ kind: "here", label: wordsOf(element), key: element.dataset.key, element }))
       .filter(({ label }) => label && !seen.has(label) && seen.add(label));
   };
+  // The account's own pages and the list of keys are places too.
   const places = () =>
-    [...document.querySelectorAll(".sidebar__nav a[data-place]")].map((link) => ({
+    [...document.querySelectorAll('.sidebar__nav a[data-place], #user-menu a.menu__item')].map((link) => ({
       kind: "place",
       label: link.title || wordsOf(link),
       note: "",
       icon: link.querySelector("svg"),
       url: link.href,
-    }));
+    })).concat([...document.querySelectorAll('#user-menu [data-dialog-open="keys"]')].map((button) => ({ kind: "here", label: "Keyboard shortcuts", key: "?", act: () => button.click() })));
   const fits = (label, words) => words.every((word) => label.toLowerCase().includes(word));
 
   const option = (item, number) => {
@@ -60,7 +62,7 @@
   const draw = () => {
     const words = field().value.trim().toLowerCase().split(/\s+/).filter(Boolean);
     const groups = [
-      ["Here", here().filter(({ label }) => fits(label, words)).slice(0, words.length ? 12 : 6)],
+      ["Here", [...(stepwell.hereActions?.(opener) ?? []).map((item) => ({ ...item, kind: "here" })), ...here()].filter(({ label }) => fits(label, words)).slice(0, words.length ? 12 : 10)],
       ["Go to", places().filter(({ label }) => fits(label, words))],
       ["Found", found],
     ];
@@ -94,6 +96,7 @@
   const run = (item) => {
     box().close();
     if (item.url) location.assign(item.url);
+    else if (item.act) item.act();
     else if (item.element?.isConnected) {
       opener = null;
       // A menu's own item is pressed where it is: its menu need not be open for that.

@@ -90,8 +90,7 @@
     }
   });
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || stepwell.typing(event)) return;
-    if (document.body.dataset.singleKeys === "off" || document.querySelector("dialog[open]")) return;
+    if (!stepwell.singleKey(event)) return;
     const links = [...document.querySelectorAll("#run-flow [data-row] h3 [data-step-link]")].filter((link) => link.offsetParent);
     if (event.key === "[" || event.key === "]") {
       const now = links.findIndex((link) => link.dataset.stepLink === shown());

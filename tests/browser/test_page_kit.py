@@ -107,6 +107,7 @@ PAGES: dict[str, Callable[[], str]] = {
         '<form method="post" action="/sent" data-confirm="Sure?"><button>Send</button></form>'
     ),
     "/sent": lambda: "<title>Sent</title>",
+    reverse("accounts:single_keys"): lambda: "",
 }
 
 
@@ -280,11 +281,24 @@ def test_single_keys_move_search_and_explain_and_can_be_switched_off(page: Page,
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(dialog.locator("[data-keys-here]")).to_have_text("S Save")
-    dialog.get_by_label("Use single-key shortcuts").uncheck()
+    with page.expect_response("**/account/keys/"):
+        dialog.get_by_label("Use single-key shortcuts").uncheck()
+    assert sent == ["/account/keys/"]
+    expect(dialog.get_by_text("They are off")).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     page.keyboard.press("?")
     expect(dialog).to_be_hidden()
+
+
+def test_a_switch_of_the_keys_that_is_not_kept_springs_back(page: Page, sent: list[str]) -> None:
+    page.goto("/components")
+    page.route("**/account/keys/", lambda route: route.fulfill(status=500))
+    page.keyboard.press("?")
+    box = page.get_by_role("dialog", name="Keyboard shortcuts").get_by_label("Use single-key shortcuts")
+    box.click()
+    expect(page.get_by_text("This could not be kept")).to_be_attached()
+    expect(box).to_be_checked()
 
 
 def test_growing_text_is_followed_until_the_reader_scrolls_up(page: Page, sent: list[str]) -> None:

@@ -118,7 +118,10 @@ class ProfileForm(forms.ModelForm[User]):
         model = User
         fields = ["name", "time_zone", "single_keys"]
         labels = {"name": "Name", "single_keys": "Single keys are shortcuts"}
-        help_texts = {"single_keys": "Such as J and K to move in lists. Off, only combinations work."}
+        help_texts = {
+            "single_keys": "Such as J and K to move in lists, A to add a step. Switch them off if a slip of the hand or speech "
+            "control presses them by accident; keys together with Ctrl, Alt or ⌘ go on working."
+        }
         widgets = {"name": forms.TextInput(attrs={"autocomplete": "name"})}
 
     time_zone = forms.ChoiceField(

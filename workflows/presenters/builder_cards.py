@@ -63,7 +63,6 @@ class Cards:
             sections.append(declared_section(step, problems, extra_rows=self.page.extra_rows))
         ports = dict(self.page.gaps.ports(step))
         fields = {control.name.split("__")[0] for section in sections for control in _all(section)}
-        before = self.definition.ancestors(step.key) | {step.key}
         return OpenCard(
             revision=self._revisions.get(step.key, 1),
             sections=tuple(sections),
@@ -79,11 +78,7 @@ class Cards:
                 for edge in self.definition.outgoing(step.key)
             ),
             ports=tuple(ports.items()),
-            targets=tuple(
-                (other.key, other.label)
-                for other in self.page.body(step.parent).order
-                if other.key not in before
-            ),
+            targets=self.page.gaps.targets_of(step),
             general=tuple(problem for problem in problems if field_of(problem) not in fields),
             description=kind.description() if kind else "",
         )

@@ -74,13 +74,41 @@ class Gaps:
         )
         return Place(f"edge:{edge.id}", label, column)
 
+    def places_after(self, step: StepDef) -> tuple[Place, ...]:
+        """Right after a step: its one way on, or each of its paths, its free answers, and a new branch."""
+        ports = self.ports(step)
+        leaving = self.definition.outgoing(step.key)
+        if not ports:
+            return ()
+        if len(ports) == 1 and len(leaving) < 2:
+            token = f"edge:{leaving[0].id}" if leaving else f"after:{step.key}"
+            return (Place(token, f"after {step.label}"),)
+        taken = {edge.port for edge in leaving}
+        found = [self.place_on(edge) for edge in leaving]
+        if len(ports) > 1:
+            found += [
+                Place(f"after:{step.key}:{name}", f"on {label} of {step.label}")
+                for name, label in ports
+                if name not in taken
+            ]
+        else:
+            found.append(Place(f"after:{step.key}", f"on a new branch of {step.label}"))
+        return tuple(found)
+
+    def targets_of(self, step: StepDef) -> tuple[tuple[str, str], ...]:
+        """(key, label) of the steps that a path from this one can lead to: of its own list, none that is before it."""
+        before = self.definition.ancestors(step.key) | {step.key}
+        return tuple(
+            (other.key, other.label) for other in self.page.body(step.parent).order if other.key not in before
+        )
+
     def _lanes_of(self, strands: Sequence[Strand]) -> list[dict[str, object]]:
         """The paths that run through a gap, by lane: dropping on a lane puts the step onto its path."""
         found: list[dict[str, object]] = []
         for strand in strands:
             if strand.source == START_ROW or strand.target not in self.definition.by_key:
                 continue
-            edge = next(edge for edge in self.definition.edges if edge.id == strand.edges[0])
+            edge = self._edges[strand.edges[0]]
             found.append(
                 {
                     "column": strand.column,
@@ -91,6 +119,10 @@ class Gaps:
                 }
             )
         return found
+
+    @cached_property
+    def _edges(self) -> Mapping[str, EdgeDef]:
+        return {edge.id: edge for edge in self.definition.edges}
 
     def _chips(self, step: StepDef, lane: LaneRow, above: LaneRow) -> tuple[Chip, ...]:
         chips: list[Chip] = []

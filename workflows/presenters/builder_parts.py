@@ -144,20 +144,25 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning."""
+    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning.
+
+    `containers` are the places in `order` of the steps with a list of their own.
+    """
 
     parent: str | None
     order: tuple[StepDef, ...]
     layout: LaneLayout
     lanes: Mapping[str, LaneRow]
     root: str
+    containers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
     """One card with the gap above it and its free ways out below.
 
-    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in.
+    `into` is the container (key, label) beside it that it can be moved into, `out_of` the one that it is in; `after` the
+    places right after it.
     """
 
     step: StepDef
@@ -170,8 +175,6 @@ class StepRow:
     gap: GapView | None
     ends: tuple[EndView, ...]
     branch: str
-    position: int
-    total: int
     can_disable: bool
     is_diamond: bool
     problems: tuple[Problem, ...]
@@ -186,10 +189,16 @@ class StepRow:
     nest: Nest | None = None
     into: tuple[str, str] | None = None
     out_of: str = ""
+    after: tuple[Place, ...] = ()
 
     @property
     def key(self) -> str:
         return self.step.key
+
+    @property
+    def after_choices(self) -> str:
+        """Where a step after this one can go (the key A), as `data-choices` has it."""
+        return json.dumps([{"place": place.token, "label": place.label} for place in self.after])
 
     @property
     def label(self) -> str:

@@ -167,6 +167,19 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
+def single_keys(request: HttpRequest) -> HttpResponse:
+    """Switch the person's single-key shortcuts on or off from the list of keys: 204, or back to the profile without htmx."""
+    user = cast(User, request.user)
+    user.single_keys = request.POST.get("single_keys") == "on"
+    user.save(update_fields=["single_keys"])
+    if request.headers.get("HX-Request") == "true":
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+    messages.success(request, "Your profile is saved.")
+    return redirect("accounts:profile")
+
+
+@login_required
+@require_POST
 def switch_tenant(request: HttpRequest) -> HttpResponse:
     """Work in another of the person's workspaces."""
     tenancy = cast(TenantRequest, request).tenancy

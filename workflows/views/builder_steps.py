@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from workflows.definition.edits import body_of, step_of
 from workflows.definition.graph import Definition, StepDef
@@ -263,6 +263,23 @@ def move_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     return answer
 
 
+@require_safe
+@permission_required(EDIT)
+def connect_step(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
+    """Ask which step this one shall lead to as well; the form goes to `workflows:add_path`."""
+    page = BuilderPage(the_workflow(request, pk, EDIT))
+    row = page.row(key)
+    if row is None:
+        raise NotFound(NOT_FOUND)
+    asked = {
+        "row": row,
+        "ports": page.ports_of(row.step),
+        "targets": page.gaps.targets_of(row.step),
+        "action": resolve_url("workflows:add_path", pk),
+    }
+    return ask(request, "workflows/ask/connect.html", {**builder_context(request, page), **asked})
+
+
 def moved_before(definition: Definition, key: str, before: str) -> Edit:
     """The step put above a card, or at the end of a list, of its own body or another."""
     moved = step_of(definition, key)
@@ -324,7 +341,7 @@ def delete(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     checks: tuple[Any, ...] = ()
     refusal = ""
     try:
-        checks = remove(definition, key, CATALOG).effects.problems
+        checks = remove(definition, key, CATALOG).effects.checks
     except OperationRefused as error:
         refusal = error.message
     context = {

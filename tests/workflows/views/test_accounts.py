@@ -278,6 +278,19 @@ def test_the_profile_keeps_name_zone_and_keys(alice: Actor):
     assert client.post("/account/", {"name": "A", "time_zone": "Mars/Olympus"}).status_code == 422
 
 
+def test_single_keys_are_switched_in_the_list_of_keys_and_every_page_says_so(alice: Actor):
+    client = client_of(alice)
+    assert 'data-single-keys="on"' in client.get("/account/").content.decode()
+    switched = client.post("/account/keys/", {}, headers={"HX-Request": "true"})
+    assert (switched.status_code, switched.content) == (204, b"")
+    assert not User.objects.get(pk=alice.user.pk).single_keys
+    assert 'data-single-keys="off"' in client.get("/workflows/").content.decode()
+    # Without script it is a plain form.
+    assert client.post("/account/keys/", {"single_keys": "on"})["Location"] == "/account/"
+    assert User.objects.get(pk=alice.user.pk).single_keys
+    assert client.get("/account/keys/").status_code == 405
+
+
 def test_times_are_shown_in_the_persons_own_zone(world: World):
     key, _ = create_key(actor=world.alice, name="Night", role="viewer")
     ApiKey.objects.filter(pk=key.pk).update(created_at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC))

@@ -361,6 +361,49 @@ def test_retry_time_limit_error_and_join_are_set_each_by_its_field(world: World)
     assert compile_draft(workflow).step("meet").retry is None
 
 
+# --- places after a step (the key A), and connecting by name ---
+
+
+def after(html: str, name: str) -> dict[str, str]:
+    """What the key A offers on the card of this name: label by place."""
+    found = re.search(rf'data-name="{re.escape(name)}".*?data-after="([^"]*)"', html)
+    assert found is not None
+    return {choice["place"]: choice["label"] for choice in json.loads(unescape(found[1]))}
+
+
+def test_a_card_knows_the_places_right_after_it(world: World):
+    workflow = draft(world, BRANCHES)
+    html = shown(world, workflow)
+    ids = {f"{edge.source}>{edge.target}": edge.id for edge in compile_draft(workflow).edges}
+    assert after(html, "Score the fit") == {f"edge:{ids['score>meet']}": "after Score the fit"}
+    assert after(html, "Tell the team") == {"after:last": "after Tell the team"}
+    assert after(html, "Worth a call?") == {
+        f"edge:{ids['worth>brief']}": "Yes, between Worth a call? and Write the brief",
+        f"edge:{ids['worth>nurture']}": "No, between Worth a call? and Add to the list",
+    }
+    assert list(after(html, "Tidy").values()) == [
+        "between Tidy and Score the fit",
+        "between Tidy and Check the history",
+        "on a new branch of Tidy",
+    ]
+    # Each of them is a place where a step can be put.
+    for place in after(html, "Tidy"):
+        assert post(world, workflow, "add/", {"type": "llm", "place": place}).status_code == 200
+
+
+def test_the_question_where_a_step_shall_lead_offers_what_is_not_before_it(world: World):
+    workflow = draft(world, BRANCHES)
+    question = shown(world, workflow, "steps/worth/connect/")
+    assert [one for one in ("Yes", "No") if f">{one}</option>" in question] == ["Yes", "No"]
+    assert ">Tell the team</option>" in question
+    assert ">Tidy</option>" not in question
+    assert f'action="/workflows/{workflow.pk}/paths/"' in question
+    post(world, workflow, "paths/", {"source": "worth", "port": "false", "target": "last"})
+    assert "worth.false>last" in paths(workflow)
+    assert "There is no step after it" in shown(world, workflow, "steps/last/connect/")
+    assert client_of(world.vera).get(f"/workflows/{workflow.pk}/steps/worth/connect/").status_code == 403
+
+
 # --- moving, turning off, copying, deleting ---
 
 
