@@ -1,4 +1,4 @@
-// Toasts: gone after six seconds, kept while looked at. stepwell.toast(text, {kind, action, onAction}) or the event "toast".
+// Toasts: gone after six seconds, kept while looked at. stepwell.toast(text, {kind, action, onAction, topic}) or the event "toast".
 (() => {
   const STAY = 6000;
   const leave = (toast) => {
@@ -20,14 +20,16 @@
     start();
   });
 
-  stepwell.toast = (text, { kind = "ok", action, onAction } = {}) => {
+  stepwell.toast = (text, { kind = "ok", action, onAction, topic } = {}) => {
     const region = document.getElementById("toasts");
     if (!region) return;
-    for (const other of region.children) if (other.dataset.text === text) other.remove();
+    // One at a time of what follows quickly on itself, such as decisions at the desk.
+    for (const other of [...region.children]) if (other.dataset.text === text || (topic && other.dataset.topic === topic)) other.remove();
     const toast = document.createElement("div");
     toast.className = `toast toast--${kind}`;
     toast.dataset.toast = "";
     toast.dataset.text = text;
+    if (topic) toast.dataset.topic = topic;
     if (kind === "bad") toast.setAttribute("role", "alert");
     const words = document.createElement("span");
     words.textContent = text;
