@@ -258,3 +258,10 @@ class Mouse:
         self.page.keyboard.insert_text(note)
         self.saved(lambda: dialog.get_by_role("button", name="Publish", exact=True).click())
         expect(dialog).to_be_hidden()
+
+    def compare(self, old: str, new: str) -> None:
+        """On the versions page; each choice draws the page again."""
+        for name, label, said in (("To", new, "to"), ("From", old, "from")):
+            self.page.get_by_label(name, exact=True).select_option(label=label)
+            self.page.wait_for_url(re.compile(f"[?&]{said}={re.findall('[0-9]+', label)[0]}"))
+            self.page.wait_for_load_state("load")

@@ -64,7 +64,7 @@ def test_a_line_beside_the_draft_says_what_a_run_costs_and_takes(world: World) -
     workflow = version_of(world.bob, definition_of([asks])).workflow
     address = f"/runs/estimate/{workflow.pk}/"
     page = client_of(world.vera).get(f"{address}?version=1").content.decode()
-    assert "A run, expected" in page
+    assert "A run: about" in page
     assert "no run has finished yet" in page
     assert client_of(world.vera).get(address).status_code == 200
     assert client_of(world.vera).get(f"{address}?version=none").status_code == 404

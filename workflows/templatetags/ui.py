@@ -175,6 +175,19 @@ def format_duration(milliseconds: float | None) -> str:
     return f"{minutes} min {seconds:02} s"
 
 
+def rough_duration(length: timedelta) -> str:
+    """How late or how soon, as people say it: under 1 min · 11 min · 2 h · 2 h 05 min · 3 d."""
+    minutes = int(abs(length).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d"
+
+
 @register.simple_tag
 def duration(milliseconds: float | timedelta | None) -> str:
     """``{% duration step_run.duration_ms %}``; takes milliseconds or a timedelta."""
@@ -359,7 +372,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     (
         "Workspace",
         (
-            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
+            NavItem("triggers", "Triggers", "zap", "triggers:index"),
             NavItem("connections", "Connections", "plug", "workflows:connections", needs="manage_keys"),
             NavItem("team", "Team & roles", "users", "workflows:team", needs="manage_people"),
             NavItem("api_keys", "API keys", "key-round", "workflows:api_keys", needs="manage_keys"),
