@@ -184,10 +184,7 @@ def test_a_case_that_cannot_be_asked_is_an_error_and_no_way_out():
 
 def test_conditions_are_said_in_words_and_given_to_the_checks():
     clean, _ = clean_config(registry.get("condition"), {"cases": [{"rows": ROWS}]})
-    assert (
-        registry.get("condition").summary(clean)
-        == "If score is greater than 70 and country equals “PT”"
-    )
+    assert registry.get("condition").summary(clean) == "If score is greater than 70 and country equals “PT”"
     step = StepDef("s", "condition", "S", config=clean)
     assert list(CATALOG.expressions(step)) == [
         ("cases[0].rows[0]", "input.score > 70"),

@@ -10,7 +10,10 @@ from workflows.steps.words import address_words, answer_words, spoken, spoken_ex
     [
         ("Research {{steps.Tidy the form data.company}} well.\nMore", "Research company well."),
         ("\n  About {{ steps.Research the company.content }}", "About Research the company"),
-        ("{{previous}} for {{item}}, {{ input.monthly_shipments }}", "what came before for the item, monthly shipments"),
+        (
+            "{{previous}} for {{item}}, {{ input.monthly_shipments }}",
+            "what came before for the item, monthly shipments",
+        ),
         ("No data at all", "No data at all"),
         ("Half {{ a reference", "Half {{ a reference"),
         ("", ""),
@@ -23,7 +26,10 @@ def test_a_text_is_said_with_what_its_references_bring(text: str, words: str) ->
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("steps.Score the fit.score >= 70 && !steps.Check CRM history.customer", "score ≥ 70 and not customer"),
+        (
+            "steps.Score the fit.score >= 70 && !steps.Check CRM history.customer",
+            "score ≥ 70 and not customer",
+        ),
         ('input.tier == "A&&B" || input.n != 3', 'tier is "A&&B" or n ≠ 3'),
         ("1 + ", "1 +"),
         ("", ""),
