@@ -1,0 +1,191 @@
+"""Issue 4's first promise by keyboard only: the lead qualification built in the step list, tested, published, run, changed, rolled back.
+
+STEPWELL_PROOFS=1 runs it (`make soak` does); STEPWELL_SHOTS names a folder that takes pictures of every stage.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.acceptance.lead_by_keys import Keys
+from tests.support import lead_qualification as lead
+from tests.support.axe import axe_violations
+from tests.support.chromium import find_chromium
+from tests.support.lead_qualification import LeadWorld, document, matches, texts
+from tests.support.stack import Stack, running_stack
+
+
+def sign_in(keys: Keys, link: str) -> None:
+    keys.page.goto(link)
+    keys.to("Sign in")
+    keys.press("Enter")
+    keys.page.wait_for_url("**/workflows/")
+    keys.page.wait_for_load_state("load")
+
+
+def build(keys: Keys, outside: str) -> None:
+    """From an empty workspace to the whole workflow."""
+    said = texts(outside)
+    begin(keys)
+    run_form(keys)
+    tidy(keys, said)
+    three_branches(keys, said)
+    worth_a_call(keys, said)
+    openers(keys, said)
+    ends(keys, said)
+
+
+def begin(keys: Keys) -> None:
+    keys.press("n")
+    expect(keys.page.get_by_role("heading", name="What should happen first?")).to_be_visible()
+    keys.page.wait_for_load_state("load")
+    keys.fill("Name of the workflow", lead.NAME)
+    keys.press("Enter")
+    expect(keys.page.locator("#workflow-title")).to_have_text(lead.NAME)
+
+
+def run_form(keys: Keys) -> None:
+    keys.to("Edit the run form")
+    keys.press("Enter")
+    expect(keys.page.locator("#step-start.is-open")).to_be_visible()
+    for name, kind in lead.INPUTS.items():
+        keys.to("Add an input")
+        keys.press("Enter")
+        keys.expect_at("Name")
+        keys.type(name)
+        if kind == "number":
+            keys.choose("Type", "Number")
+        keys.choose("Must it be given?", "Must be given")
+    keys.to("Add a variable")
+    keys.press("Enter")
+    keys.expect_at("Name")
+    keys.type(lead.IDEAL[0])
+    keys.fill("Default", lead.IDEAL[1])
+    keys.saved()
+
+
+def tidy(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.out()
+    keys.add("transform", lead.TIDY)
+    keys.choose("The result is", "Fields")
+    for name, value in said[lead.TIDY]["fields"].items():
+        keys.pair("Fields", name, value)
+
+
+def three_branches(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.add("ask a model", lead.RESEARCH, after=lead.TIDY)
+    keys.fill("Prompt", said[lead.RESEARCH]["prompt"])
+    keys.add("merge", lead.COMBINE, after=lead.RESEARCH)
+    # A second branch by the menu, joined by name.
+    keys.menu(lead.TIDY, "Add a branch")
+    keys.picked("ask a model", lead.SCORE)
+    score(keys, said[lead.SCORE])
+    keys.connect(lead.SCORE, lead.COMBINE)
+    # A third by the path that A offers, joined in its card.
+    keys.add("http request", lead.HISTORY, after=lead.TIDY, on="On a new branch")
+    keys.fill("Address", said[lead.HISTORY]["url"])
+    keys.pair("Query", "domain", said[lead.HISTORY]["query"]["domain"])
+    for name, value in said[lead.HISTORY]["response_mapping"].items():
+        keys.pair("Keep as fields", name, value)
+    keys.connect(lead.HISTORY, lead.COMBINE)
+
+
+def score(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.fill("Prompt", said["prompt"])
+    keys.unfold()
+    keys.fill("System prompt", said["system_prompt"])
+    for name, kind in (("score", "Number"), ("tier", "Text"), ("reasons", "List")):
+        keys.to("Add a field", whole=True)
+        keys.press("Enter")
+        keys.expect_at("Name of field")
+        keys.over(name)
+        if kind != "Text":
+            keys.choose(f"Kind of {name}", kind)
+    # The model stands above: back by Shift and Tab.
+    keys.out()
+    keys.unfold()
+    keys.fill("Temperature", "0.2")
+    keys.fill("Longest answer", "1200")
+
+
+def worth_a_call(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.add("condition", lead.WORTH, after=lead.COMBINE)
+    keys.choose("How the condition is written", "Expression")
+    keys.fill("Expression", said[lead.WORTH]["cases"][0]["expression"])
+    keys.add("review gate", lead.SALES, after=lead.WORTH, on="On Yes")
+    keys.fill("Question", said[lead.SALES]["title"])
+    keys.fill("What is reviewed", said[lead.SALES]["content"])
+    keys.unfold()
+    keys.fill("Due in", said[lead.SALES]["due"])
+
+
+def openers(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.add("for each", lead.EACH, after=lead.SALES, on="On Approved")
+    for label, name in (
+        ("Items", "items"),
+        ("Heading of an item", "heading"),
+        ("At the same time", "concurrency"),
+        ("Failed items that are fine", "tolerated"),
+    ):
+        keys.fill(label, str(said[lead.EACH][name]))
+    keys.to(f"Add a step inside {lead.EACH}")
+    keys.press("Enter")
+    keys.picked("ask a model", lead.DRAFT)
+    keys.fill("Prompt", said[lead.DRAFT]["prompt"])
+    # Added below the container, carried in by its handle, out and in again.
+    keys.add("ask a model", lead.TONE, after=lead.EACH)
+    keys.fill("Prompt", said[lead.TONE]["prompt"])
+    keys.lift(lead.TONE)
+    keys.carry("ArrowRight", f"in {lead.EACH}")
+    keys.drop(lead.TONE)
+    keys.press("Space")
+    keys.expect_said(f"{lead.TONE} lifted, position 2 of 2 in {lead.EACH}")
+    keys.carry("ArrowUp", f"before {lead.DRAFT}")
+    keys.expect_said(f"uses {lead.DRAFT}" if False else f"position 1 of 2 in {lead.EACH}")
+    keys.carry("ArrowLeft", f"{lead.TONE}, position")
+    keys.press("Escape")
+    keys.expect_said(f"{lead.TONE} is back in its place.")
+
+
+def ends(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.add("ask a model", lead.BRIEF, after=lead.SALES, on="On a new branch")
+    keys.fill("Prompt", said[lead.BRIEF]["prompt"])
+    keys.add("review gate", lead.FINAL, after=lead.BRIEF)
+    keys.fill("Question", said[lead.FINAL]["title"])
+    keys.fill("What is reviewed", said[lead.FINAL]["content"])
+    keys.connect(lead.EACH, lead.FINAL)
+    # The last two in the wrong order, and one on the wrong branch: put right by moving.
+    keys.add("webhook", lead.TELL, after=lead.FINAL, on="On Approved")
+    keys.fill("Address", said[lead.TELL]["url"])
+    keys.add("http request", lead.UPDATE, after=lead.TELL)
+    request(keys, said[lead.UPDATE])
+    keys.go(lead.UPDATE)
+    keys.press("Alt+ArrowUp")
+    keys.expect_order(lead.FINAL, lead.UPDATE, lead.TELL)
+    keys.expect_card(lead.UPDATE)
+    keys.add("http request", lead.NURTURE, after=lead.BRIEF)
+    request(keys, said[lead.NURTURE])
+    keys.lift(lead.NURTURE)
+    keys.carry("ArrowDown", f"on No of {lead.WORTH}")
+    keys.drop(lead.NURTURE)
+    keys.connect(lead.NURTURE, lead.UPDATE)
+    # Off with a key.
+    keys.go(lead.TELL)
+    keys.press("e")
+    expect(keys.page.locator(f'[data-name="{lead.TELL}"]')).to_have_attribute("data-enabled", "no")
+    keys.expect_card(lead.TELL)
+
+
+def request(keys: Keys, said: Mapping[str, Any]) -> None:
+    keys.choose("Method", "POST")
+    keys.fill("Address", said["url"])
+    keys.choose("Body", "Fields")
+    for name, value in said["body_fields"].items():
+        keys.pair("Fields", name, value)
