@@ -17,7 +17,17 @@ from pathlib import Path
 
 from bench.report import RESULTS
 
-SECTIONS = ("definition", "engine", "workers", "fanout", "streaming", "pages", "launcher")
+SECTIONS = (
+    "definition",
+    "engine",
+    "workers",
+    "fanout",
+    "streaming",
+    "pages",
+    "builder",
+    "history",
+    "launcher",
+)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 # Set by `python -m bench`: the file to which every section adds its rows, for the summary in the end.
 RESULTS = "BENCH_RESULTS"
@@ -101,6 +102,54 @@ def once(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * 1_000
+
+
+def spent(
+    name: str,
+    ask: Callable[[], Any],
+    *,
+    target: float | None,
+    ready: Callable[[], object] = lambda: None,
+    expect: int = 200,
+    times: int = 5,
+) -> int:
+    """Print the median processor time of a request, with the clock's, its queries and its size; the number of queries.
+
+    Processor time is what a page costs whoever else is on the machine; `ready` comes before each and is not counted.
+    """
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    ready()
+    answer = ask()
+    if answer.status_code != expect:
+        raise RuntimeError(
+            f"{name}: the answer is {answer.status_code}, not {expect}: {answer.content[:300]!r}"
+        )
+    counts = []
+    for _ in range(2):
+        # The fewer of two: what is known for some seconds only is looked up again now and then.
+        ready()
+        with CaptureQueriesContext(connection) as queries:
+            size = len(ask().content)
+            # Counted now: the next request empties the list.
+            counts.append(len(queries))
+    asked = min(counts)
+    taken: list[tuple[float, float]] = []
+    for _ in range(times):
+        ready()
+        clock, processor = time.perf_counter(), time.process_time()
+        ask()
+        taken.append((time.process_time() - processor, time.perf_counter() - clock))
+    processor, clock = (statistics.median(values) * 1_000 for values in zip(*taken, strict=True))
+    row(
+        name,
+        processor,
+        "ms",
+        target=target,
+        note=f"{clock:.0f} ms on the clock, {asked} queries, {size / 1_000:,.0f} kB",
+    )
+    return asked
 
 
 def microseconds(work: Callable[[], object], *, rounds: int = 2_000) -> float:

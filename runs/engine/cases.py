@@ -34,15 +34,18 @@ def is_of_account(code: str, source: str) -> bool:
     return bool(source) and code in ACCOUNT_CODES
 
 
-def case_of(error: JSONObject | None, *, workflow: str, step_type: str = "", provider: str = "") -> str:
+def case_of(
+    error: JSONObject | None, *, workflow: str, step_type: str = "", provider: str = "", account: str = ""
+) -> str:
     """The fingerprint of a failed run's error (`Run.error`): sixteen hex digits, never empty.
 
-    `workflow` is its id, in either way of writing; `provider` the vendor that was asked last by the failed step, if any.
+    `workflow` is its id, in either way of writing; `provider` the vendor that the failed step asked, if any, and
+    `account` the name of the account there: one without credit says nothing about another at the same vendor.
     """
     known = error or {}
     code = str(known.get("code") or "unknown")
     if is_of_account(code, provider):
-        parts = ["account", code, provider]
+        parts = ["account", code, provider, *([account] if account else [])]
     else:
         message = str(known.get("message") or "")
         host = _HOST.search(message) if step_type in ("http_request", "webhook") else None

@@ -146,15 +146,15 @@ def rewind(
     from_step: str | None,
     items_of: Mapping[str, frozenset[int]] | None = None,
     *,
-    anew: frozenset[str] = frozenset(),
+    anew: Mapping[str, frozenset[int]] | None = None,
 ) -> Rewind:
     """New rounds for a retry: the failed steps and those that were cut short when the run's time was up; with
     `from_step` also that step and everything after it that has begun.
 
     Steps that have not begun need no new round: they are planned as ever. Old rounds stay as they were, and so do
     steps that lost a race. A container that failed opens again and keeps its finished items (D11). `items_of`: of these
-    containers only the items with these indexes. In the containers `anew` items begin from their first step, since
-    they got another value.
+    containers the items with these indexes and those that never came to an end of their own: of the failed ones only
+    these. Items that `anew` names by container begin from their first step, since they got another value.
     """
     lost = {key for losers in graph.losers.values() for key in losers}
     again: set[str] = set()
@@ -177,7 +177,17 @@ def rewind(
                 rounds.append(_fresh(step))
             else:
                 only = (items_of or {}).get(step.key)
-                _reopen(graph, state, step, lost, rounds, reopened, items, only=only, anew=step.key in anew)
+                _reopen(
+                    graph,
+                    state,
+                    step,
+                    lost,
+                    rounds,
+                    reopened,
+                    items,
+                    only=only,
+                    anew=(anew or {}).get(step.key, frozenset()),
+                )
     return Rewind(tuple(rounds), tuple(reopened), tuple(items), tuple(superseded))
 
 
@@ -191,9 +201,10 @@ def _reopen(
     items: list[ItemPlace],
     *,
     only: frozenset[int] | None = None,
-    anew: bool = False,
+    anew: frozenset[int] = frozenset(),
 ) -> None:
-    """Open a container again: its items that did not complete (`only` these) begin again where they stopped."""
+    """Open a container again: its items that did not complete begin again where they stopped; of those that failed
+    `only` these."""
     found = state.items(container.place)
     assert found is not None
     reopened.append(
@@ -208,11 +219,12 @@ def _reopen(
     for item in found.items:
         if item.status in (ItemStatus.COMPLETED, ItemStatus.PENDING):
             continue
-        if only is not None and item.index not in only:
+        # What the container gave up when too many had failed is nobody's choice to leave out.
+        if only is not None and item.index not in only and item.status is not ItemStatus.CANCELLED:
             continue
         place = found.item_place(item.index)
         items.append(place)
-        if anew:
+        if item.index in anew:
             rounds.extend(_all_within(graph, state, container.key, place.scope))
             continue
         for key in graph.body(container.key):

@@ -107,7 +107,13 @@ class Applier:
         some: JSONObject = letter.payload.get("items") or {}
         chosen = {key: frozenset(indexes) for key, indexes in some.items()}
         given: JSONObject = letter.payload.get("values") or {}
-        back = rewind(self.graph, self.state, letter.payload.get("from_step"), chosen, anew=frozenset(given))
+        back = rewind(
+            self.graph,
+            self.state,
+            letter.payload.get("from_step"),
+            chosen,
+            anew={key: frozenset(map(int, values)) for key, values in given.items()},
+        )
         if model := letter.payload.get("model"):
             self.run.model_override = model
             self.t.run["model_override"] = model

@@ -93,19 +93,29 @@ class EndApplier:
         return {**self.error_of(place), "step": self.applier.label_of(place), "step_key": place.key}
 
     def _case(self, command: FinishRun, error: JSONObject) -> str:
-        """The fingerprint of the failure; asks once which vendor the failed step called last."""
-        kind, provider = "", ""
+        """The fingerprint of the failure; asks once which vendor the failed step called, and with which account."""
+        kind, provider, account = "", "", ""
         if "step_key" in error and (step := self.state.get(*command.failed[0])) is not None:
             kind, written = self.graph.step(step.key).type, dict(self.t.attempt_updates)
             rows = Attempt.objects.filter(step_run_id=step.row).order_by("started_at", "id")
             known = [
-                written.get(pk, {}).get("provider") or said for pk, said in rows.values_list("pk", "provider")
+                (written.get(pk, {}).get("provider") or said, written.get(pk, {}).get("calls") or calls)
+                for pk, said, calls in rows.values_list("pk", "provider", "calls")
             ]
             known += [
-                row.get("provider") for row in self.t.attempt_inserts if row.get("step_run_id") == step.row
+                (row.get("provider"), row.get("calls"))
+                for row in self.t.attempt_inserts
+                if row.get("step_run_id") == step.row
             ]
-            provider = next((str(said) for said in reversed(known) if said), "")
-        return case_of(error, workflow=str(self.run.workflow_id), step_type=kind, provider=provider)
+            said, calls = next(((str(said), calls) for said, calls in reversed(known) if said), ("", []))
+            provider, account = _asked(said, calls or [], str(error.get("code")))
+        return case_of(
+            error,
+            workflow=str(self.run.workflow_id),
+            step_type=kind,
+            provider=provider,
+            account=account,
+        )
 
     def error_of(self, place: Place) -> JSONObject:
         """Why the current round of a step failed, as this transition writes it or the database knows it."""
@@ -116,3 +126,12 @@ class EndApplier:
                 error: JSONObject = values["error"]
                 return error
         return StepRun.objects.values_list("error", flat=True).get(pk=step.row) or {}
+
+
+def _asked(last: str, calls: list[JSONObject], code: str) -> tuple[str, str]:
+    """(vendor, account) of the call that failed with this code, which a chain of fallbacks reports; else of the last."""
+    for call in calls:
+        if (call.get("error") or {}).get("code") == code and call.get("provider"):
+            return str(call["provider"]), str(call.get("account") or "")
+    account = next((call.get("account") for call in reversed(calls) if call.get("provider") == last), "")
+    return last, str(account or "")

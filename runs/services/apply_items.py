@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from runs.engine.commands import CloseContainer, EndItem, MoreItems, OpenItem
 from runs.engine.items import Items, ItemState, ItemStatus
@@ -79,7 +80,7 @@ class ItemsApplier:
             blob.value, kept = item.value, boxed
             self.t.blobs.append(blob)
         self.loaded.keep_value(ItemPlace(step.place, index), item.value)
-        heading = " ".join((item.heading or heading_of(item.value)).split())[:_HEADING]
+        heading = _in_one_line(item.heading or heading_of(item.value))
         self.t.item_inserts.append(
             {
                 "id": row,
@@ -194,6 +195,13 @@ class ItemsApplier:
             "status": str(status),
         }
         self.applier.event(EventType.FAN_OUT_PROGRESS, container, data)
+
+    def _heading_with(self, row: UUID, value: Any) -> str | None:
+        """The heading of an item that gets another value; None where the step, not the value, has named it."""
+        before, heading = Item.objects.values_list("value", "heading").get(pk=row)
+        if heading != _in_one_line(heading_of(before)):
+            return None
+        return _in_one_line(heading_of(value))
 
     def _heading(self, place: ItemPlace) -> str:
         if place not in self.headings:
@@ -384,10 +392,17 @@ class ItemsApplier:
         }
         if given is not None:
             values["value"] = given["value"]
+            if (heading := self._heading_with(item.row, given["value"])) is not None:
+                values["heading"] = heading
+                self.headings.pop(place, None)
             # The row is not written yet when the item's first steps begin.
             self.loaded.keep_value(place, given["value"])
             self.t.remember(lambda: self.loaded.forget_item(place))
         self.t.item_updates.append((item.row, values))
+
+
+def _in_one_line(heading: str) -> str:
+    return " ".join(heading.split())[:_HEADING]
 
 
 def _moves_items(old: Any, new: Any) -> None:

@@ -43,7 +43,9 @@ def fixes_of(snapshot: RunSnapshot, actor: Actor) -> tuple[tuple[Fix, ...], Case
     """
     if snapshot.status != "failed" or not actor.may(Permission.CONTROL_RUNS):
         return (), None, ("", "")
-    run = Run.objects.select_related("workflow", "version").get(pk=snapshot.id, tenant_id=snapshot.tenant_id)
+    run = Run.objects.select_related("workflow", "version", "tenant").get(
+        pk=snapshot.id, tenant_id=snapshot.tenant_id
+    )
     ways = _Ways(run, snapshot, actor)
     case = the_case(run.tenant_id, run.case) if run.case and run.dead_since else None
     if case is not None and case.runs < 2:
@@ -65,7 +67,9 @@ class _Ways:
         self.container = row is not None and row.items is not None
         self.step: StepDef | None = load_definition(run.version).by_key.get(self.key) if self.key else None
         uses_model = row is not None and row.tile == "ai"
-        self.offers: list[ModelOffer] = model_offers(run, self.key) if uses_model else []
+        offers: list[ModelOffer] = model_offers(run, self.key) if uses_model else []
+        # A made-up answer is a way out only where no model is there to give a real one.
+        self.offers = [one for one in offers if not one.is_demo] or offers
         self.retry_url = reverse("runs:retry", args=[run.pk])
         self.gone = run.workflow.deleted_at is not None
 
@@ -93,6 +97,7 @@ class _Ways:
                 "Open connections", link=reverse("workflows:connections"),
             )  # fmt: skip
         yield from self._workflow()
+        yield from self._fallback()
         yield from (fix for fix in versions if fix.key == "back")
         yield from self._without()
         if not self.failure.retryable and code not in ("budget", "out_of_time"):
@@ -195,6 +200,7 @@ class _Ways:
         )
         if item is None:
             return
+        left = Item.objects.filter(step_run=item.step_run_id, status=ItemStatus.CANCELLED).count()
         written = (
             item.value
             if isinstance(item.value, str)
@@ -204,7 +210,9 @@ class _Ways:
             return
         yield Fix(
             "item", "pencil", f"Change item {item.index + 1}, “{item}”, and do it again",
-            "The other items are kept as they are. For this run only.", "Retry the item",
+            f"Finished items are kept; the {left} that were not begun or cut short go on too. For this run only."
+            if left > 1
+            else "The other items are kept as they are. For this run only.", "Retry the item",
             post=reverse("runs:retry_items", args=[self.run.pk]),
             fields=(
                 ("step", self.key), ("items", str(item.index)),
@@ -214,6 +222,18 @@ class _Ways:
             editor=Editor(f"Item {item.index + 1}", "value", written, isinstance(item.value, str)),
         )  # fmt: skip
 
+    def _fallback(self) -> Iterator[Fix]:
+        """For next time: a workspace without a fallback order is stopped by one account."""
+        if self.failure.code not in ACCOUNT_CODES or self.run.tenant.fallback:
+            return
+        if not self.offers or self.offers[0].is_demo or not self.actor.may(Permission.MANAGE_KEYS):
+            return
+        yield Fix(
+            "fallback", "shield-check", "Set a fallback so this cannot stop a run again",
+            "Opens the fallback order of the workspace, for every step that names none of its own.",
+            "Set a fallback", link=f"{reverse('workflows:connections')}#models",
+        )  # fmt: skip
+
     def _workflow(self) -> Iterator[Fix]:
         if self.gone or not self.actor.may(Permission.EDIT_WORKFLOWS) or self.step is None:
             return
@@ -221,7 +241,7 @@ class _Ways:
         yield Fix(
             "workflow", "waypoints", f"Change “{self.label}” in the workflow",
             "Opens the builder at this step. Publish, come back, and this run continues with the new version.",
-            "Open the step", link=f"{address}?open={self.key}#step-{self.key}", primary=True,
+            "Open the step", link=f"{address}?open={self.key}&run={self.run.pk}#step-{self.key}", primary=True,
         )  # fmt: skip
 
     def _without(self) -> Iterator[Fix]:

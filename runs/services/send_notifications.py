@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from runs.models import Notification, NotificationSend, Review
-from runs.notifications import KINDS, Channel
+from runs.notifications import KINDS, REVIEW_KINDS, Channel
 from runs.services.deliveries import message_id_of, send_mail
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import StepwellError
@@ -35,12 +35,6 @@ MOST_TRIES: Final = 6
 BACKOFF_MINUTES: Final = (1, 5, 15, 60, 240)
 # A mail server and Slack answer in 20 s each; what is still being sent after this was cut off.
 _CLAIM: Final = timedelta(minutes=5)
-_REVIEW_KINDS: Final = frozenset(
-    {
-        *(Notification.Kind.REVIEW_ASKED, Notification.Kind.REVIEW_REMINDER),
-        *(Notification.Kind.REVIEW_ESCALATED, Notification.Kind.REVIEW_DELEGATED),
-    }
-)
 _Status = NotificationSend.Status
 
 _pool: ThreadPoolExecutor | None = None
@@ -139,7 +133,7 @@ def _moot(send: NotificationSend) -> str:
         return "The person is no member any more."
     if send.channel == Channel.EMAIL and told.read_at is not None and send.tries == 1:
         return "It was read here before."
-    if told.kind in _REVIEW_KINDS:
+    if told.kind in REVIEW_KINDS:
         waits = Review.objects.filter(pk=told.subject, status=Review.Status.OPEN).exists()
         return "" if waits else "The review has been decided."
     if told.kind == Notification.Kind.CREDIT:

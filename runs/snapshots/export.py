@@ -117,6 +117,8 @@ def _at(moment: Any) -> str | None:
 
 def _step(row: StepRun, run: Run) -> JSONObject:
     return {
+        # What `attempts` name as their `step_run`.
+        "id": str(row.pk),
         "step": row.step_key,
         "name": row.label,
         "type": row.type,

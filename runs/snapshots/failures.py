@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from runs.engine.cases import ACCOUNT_CODES
 from runs.engine.statuses import RunStatus, StepStatus
 from runs.models import Attempt, StepRun
 from runs.snapshots import words
@@ -21,12 +22,16 @@ def failure_of_step(
         return None
     error: JSONObject = row.error
     tries = sum(a.counted for a in attempts) or row.attempt or 1
+    # Where another model was there to be asked, an attempt says that it was.
+    alone = (
+        error.get("code") in ACCOUNT_CODES
+        and any(a.provider for a in attempts)
+        and not any(a.hops for a in attempts)
+    )
     return Failure(
         headline=words.cause(error),
         helps=" ".join(
-            part
-            for part in (f"Tried {words.times(tries)}." if tries > 1 else "", words.trying_helps(error))
-            if part
+            part for part in (_tried(tries, attempts), words.trying_helps(error, no_fallback=alone)) if part
         ),
         retryable=bool(error.get("retryable")),
         kept=_kept(read, row),
@@ -36,6 +41,15 @@ def failure_of_step(
         tries=tries,
         kept_cost=_kept_cost(read),
     )
+
+
+def _tried(tries: int, attempts: Sequence[Attempt]) -> str:
+    """Tried 3 times over 14 s."""
+    if tries < 2:
+        return ""
+    ended = [a.ended_at for a in attempts if a.ended_at is not None]
+    over = f" over {words.seconds(max(ended) - attempts[0].started_at)}" if ended else ""
+    return f"Tried {words.times(tries)}{over}."
 
 
 def failure_of_the_run(read: Reading) -> Failure | None:

@@ -54,6 +54,7 @@ class Call:
     cost: Decimal | None
     error: str
     demo: bool
+    account: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,21 @@ class StepPanel:
     original: Output | None
     uses_model: bool
     sent: tuple[Sent, ...] = ()
+    has_items: bool = False
+
+    @property
+    def sent_to(self) -> tuple[tuple[str, str], ...]:
+        """Whom a failed step asked last, by name and value; empty where it asked nobody or came through."""
+        if self.status != StepStatus.FAILED or not self.calls:
+            return ()
+        last = self.calls[-1]
+        asked = list(dict.fromkeys(call.model for call in self.calls))
+        account = (
+            f"{last.provider}, “{last.account}”" if last.account not in ("", "environment") else last.provider
+        )
+        others = ", ".join(model for model in asked if model != last.model)
+        fallback = (("Fallback", f"Asked before: {others}" if others else "None set"),)
+        return (("Provider", account), ("Model", last.model.partition(":")[2]), *last.settings, *fallback)
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -192,6 +208,7 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         else None,
         uses_model=kind is not None and kind.uses_model(step.config),
         sent=tuple(_sent(run, key, kind)),
+        has_items=CATALOG.is_container(step.type),
     )
 
 
@@ -345,7 +362,7 @@ def tries_of(attempts: list[Attempt]) -> Iterator[Try]:
                 f"Waited {words.seconds(wait)}." if wait >= timedelta(seconds=0.3) else "Tried again at once."
             )
         elif error and attempt.status == AttemptStatus.FAILED:
-            then = "Gave up." if error.get("retryable") else "Trying again cannot help."
+            then = "Gave up." if error.get("retryable") else "Not tried again."
         yield Try(
             number=attempt.number,
             status={
@@ -394,6 +411,7 @@ def _call(call: JSONObject) -> Call:
         cost=Decimal(str(cost)) if cost is not None else None,
         error=str(error.get("message") if isinstance(error, dict) else error or ""),
         demo=bool(call.get("is_demo")),
+        account=str(call.get("account") or ""),
     )
 
 

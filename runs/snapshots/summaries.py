@@ -56,20 +56,25 @@ def summary_of(
     if row.status == StepStatus.CANCELLED:
         return "Stopped before it was done"
     if row.status == StepStatus.FAILED:
-        tries = len(attempts)
-        model = words.model_words(row.provider, row.model) if row.model or row.provider else ""
-        told = ", ".join(part for part in (model, f"{tries} tries" if tries > 1 else "") if part)
-        after = (
-            "went on with the stated default"
-            if row.port == "out"
-            else "took the path for failures"
-            if row.port
-            else ""
-        )
-        return ", ".join(part for part in (told, after) if part) or words.one_line(
-            str((row.error or {}).get("message", ""))
-        )
+        return _failed(row, attempts)
     return _result(read, step, row, review, does)
+
+
+def _failed(row: StepRun, attempts: Sequence[Attempt]) -> str:
+    """Who was asked and how often; the reason stands below it."""
+    asked = [(a.provider, a.model) for a in attempts if a.provider or a.model]
+    provider, model = (row.provider, row.model) if row.model or row.provider else (asked or [("", "")])[-1]
+    tries = sum(a.counted for a in attempts)
+    parts = [words.model_words(provider, model)] if provider or model else []
+    if parts or tries > 1:
+        parts.append(f"{tries} attempt{'s' if tries != 1 else ''}")
+    if row.port == "out":
+        parts.append("went on with the stated default")
+    elif row.port:
+        parts.append("took the path for failures")
+    elif parts:
+        parts.append("no answer")
+    return ", ".join(parts) or words.one_line(str((row.error or {}).get("message", "")))
 
 
 def _waits(read: Reading, row: StepRun, review: Review | None, does: str) -> str:

@@ -162,17 +162,38 @@ def decided(review: Review) -> str:
 def cause(error: JSONObject) -> str:
     """The error's own sentence as a headline; whether a retry helps is said below it."""
     message = str(error.get("message") or "The step failed")
+    # Failures of earlier releases said the second sentence themselves.
     return message.removesuffix("Trying again will not help.").strip().rstrip(".")
 
 
-def trying_helps(error: JSONObject) -> str:
-    """Whether a retry can help, in a sentence; then what can be done about it."""
-    fix = str(error.get("fix") or "").rstrip(".")
+# What has to be done before another try can end otherwise, where the error's own advice does not say it as well.
+_UNTIL = {
+    "quota": "until credit is added",
+    "bad_key": "until the key is mended under Connections",
+    "no_permission": "until the key may do this",
+    "no_account": "until there is an account",
+    "model_missing": "until another model is chosen",
+}
+_AS_IT_IS = {
+    "items_failed": "The failed items will most likely fail again as they are; change one, or let some fail.",
+    "budget": "The run may go on as soon as somebody allows it more.",
+    "out_of_time": "A retry gives the run the same time once more, and finished steps are kept.",
+    "crashed": "It stops its worker whenever it runs; look at what it does before trying again.",
+}
+
+
+def trying_helps(error: JSONObject, *, no_fallback: bool = False) -> str:
+    """Whether a retry can help, in a sentence; then what can be done about it. `no_fallback`: nobody else was asked."""
+    code, fix = str(error.get("code") or ""), str(error.get("fix") or "").rstrip(".")
+    advice = f" {fix[:1].upper()}{fix[1:]}." if fix else ""
+    alone = ", and this step has no fallback" if no_fallback else ""
+    if code in _AS_IT_IS:
+        return _AS_IT_IS[code]
     if error.get("retryable"):
-        return f"Trying again can help.{f' {fix}.' if fix else ''}"
-    if fix:
-        return f"Trying again will not help until this is done: {fix[:1].lower()}{fix[1:]}."
-    return "Trying again will not help unless something changes."
+        return f"Trying again can help{alone and f'; {alone[6:]}'}.{advice}"
+    if code in _UNTIL:
+        return f"Trying again will not help {_UNTIL[code]}{alone}."
+    return f"Trying the same again will not help.{advice}" if fix else "Trying the same again will not help."
 
 
 def steps_kept(numbers: Iterable[int], *, approvals: int) -> str:

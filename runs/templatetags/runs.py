@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
 from runs.snapshots.last_tests import LastTest, last_tests
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
-from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
+from workflows.templatetags.ui import Look, format_duration, icon_html, look_of, rough_duration
 from workflows.tenancy.models import Tenant
 
 register = template.Library()
@@ -62,6 +63,17 @@ def _look(run: Run | RunSnapshot) -> Look:
     if run.intent == Intent.CANCEL and not RunStatus(run.status).is_over:
         return Look("cancel", "ban", "Cancelling")
     return look_of(run.status, review=review and run.intent != Intent.PAUSE, run=True)
+
+
+@register.simple_tag
+def failed_run(tenant: Tenant, workflow: uuid.UUID, given: str) -> Run | None:
+    """The failed run of this workflow from whose page a person came to mend it; `given` is what the address says."""
+    try:
+        pk = uuid.UUID(given)
+    except ValueError:
+        return None
+    found = Run.objects.for_tenant(tenant).filter(pk=pk, workflow_id=workflow, status=RunStatus.FAILED)
+    return found.only("id", "number").first()
 
 
 @register.simple_tag
@@ -143,8 +155,7 @@ def since(moment: datetime) -> str:
 @register.simple_tag
 def late_by(moment: datetime) -> str:
     """How long something is overdue, in whole minutes."""
-    ms = max(60_000.0, (timezone.now() - moment).total_seconds() * 1000)
-    return format_duration(int(ms // 60_000) * 60_000)
+    return rough_duration(timezone.now() - moment)
 
 
 @register.simple_tag

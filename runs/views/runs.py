@@ -14,7 +14,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from runs.engine.scopes import Place
-from runs.engine.statuses import Intent
+from runs.engine.statuses import Intent, StepStatus
 from runs.forms.failures import GivenForm
 from runs.forms.items import ItemsForm, RetryItemsForm
 from runs.models import Run
@@ -115,8 +115,13 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         ]
         may_save = request.actor.may(Permission.EDIT_WORKFLOWS)
         return {"panel": None, "panel_key": "input", "given": given, "may_save_sample": may_save}
+    # Why it failed comes first; an output is shown where something of one is there.
+    failed = panel is not None and panel.status == StepStatus.FAILED
+    empty = failed and panel is not None and not (panel.output or panel.sent or panel.decision)
+    attempts = [{"key": "attempts", "label": "Attempts"}]
     tabs = [
-        {"key": "output", "label": "Output"},
+        *(attempts if failed else []),
+        *([] if empty else [{"key": "output", "label": "Output"}]),
         {"key": "input", "label": "Input"},
         *(
             [{"key": "prompt", "label": "Prompt as sent"}]
@@ -124,7 +129,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
             else []
         ),
         *([{"key": "raw", "label": "Raw response"}] if panel is not None and panel.calls else []),
-        {"key": "attempts", "label": "Attempts"},
+        *([] if failed else attempts),
         {"key": "events", "label": "Events"},
     ]
     known = {str(entry["key"]) for entry in tabs}
@@ -132,7 +137,8 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
         "panel": panel,
         "panel_key": panel.key if panel else "",
         "tabs": tabs,
-        "tab": tab if tab in known else "output",
+        "no_output": empty,
+        "tab": tab if tab in known else str(tabs[0]["key"]),
     }
     if panel is not None and run.is_over and panel.rounds:
         found["may_try_again"] = request.actor.may(Permission.RUN)

@@ -1,5 +1,5 @@
 // The ground of all behaviours: runs a function once for every element that carries an attribute, now or after any swap.
-// window.stepwell: enliven(selector, start) · announce(text) · typing(event)
+// window.stepwell: enliven(selector, start) · announce(text) · countReviews(number) · typing(event)
 (() => {
   const behaviours = [];
   const startIn = (root, { selector, start, started }) => {
@@ -29,6 +29,16 @@
       // The same words twice would be said once.
       region.textContent = "";
       setTimeout(() => (region.textContent = text), 50);
+    },
+    // The number beside Reviews, in the menu and in the bar of phones.
+    countReviews(waiting) {
+      for (const count of document.querySelectorAll("[data-review-count]")) {
+        count.hidden = !waiting;
+        const words = document.createElement("span");
+        words.className = "vh";
+        words.textContent = " waiting for you";
+        count.replaceChildren(...(waiting ? [waiting > 99 ? "99+" : String(waiting), words] : []));
+      }
     },
     typing(event) {
       return event.target.closest?.("input:not([type=checkbox], [type=radio], [type=button]), textarea, select, [contenteditable]");

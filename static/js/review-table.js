@@ -1,4 +1,4 @@
-// The table for many gates: one box chooses all, and the bar says how many are chosen.
+// The table for many gates: one box chooses all (*), X chooses the row with the focus, and the bar says how many are chosen.
 stepwell.enliven("[data-many]", (form) => {
   const all = form.querySelector("[data-many-all]");
   const count = form.querySelector("[data-many-count]");
@@ -16,5 +16,12 @@ stepwell.enliven("[data-many]", (form) => {
     say();
   });
   form.addEventListener("change", say);
+  form.addEventListener("keydown", (event) => {
+    const box = event.key === "x" && !stepwell.typing(event) && stepwell.singleKeys?.() && event.target.closest("[data-item]")?.querySelector('[name="pick"]');
+    if (!box || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    box.checked = !box.checked;
+    say();
+  });
   say();
 });

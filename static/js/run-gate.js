@@ -8,22 +8,18 @@ stepwell.enliven("[data-gate-form]", (form) => {
   };
   text?.addEventListener("input", say);
   say();
-  // Choosing Edit goes straight to the text.
-  form.addEventListener("change", (event) => {
-    if (event.target.matches('[name="view"][value="edit"]')) text?.focus();
-  });
-
   form.addEventListener("submit", async (event) => {
     if (event.defaultPrevented || !document.querySelector("[data-run], [data-desk]")) return;
-    // Handing over and comparing are forms of their own addresses.
-    if (event.submitter?.hasAttribute("formaction")) return;
-    event.preventDefault();
     const button = event.submitter;
+    // Comparing without script is a page of its own; handing over is sent like a decision, to its own address.
+    const handsOver = button?.hasAttribute("data-gate-hand");
+    if (button?.hasAttribute("formaction") && !handsOver) return;
+    event.preventDefault();
     button?.setAttribute("aria-busy", "true");
     form.dataset.sent = "";
     const body = new FormData(form, button);
     try {
-      const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+      const answer = await fetch(handsOver ? button.formAction : form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
       if (answer.status === 204) {
         const told = answer.headers.get("HX-Trigger");
         if (told) stepwell.toast(JSON.parse(told).toast.text);
@@ -40,6 +36,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
           const gate = form.closest(".gate");
           if (gate?.isConnected) gate.replaceWith(fresh);
           else document.getElementById("run-gate")?.append(fresh);
+          fresh.focus({ preventScroll: true });
           return;
         }
       }

@@ -202,17 +202,6 @@
     }
   };
 
-  // The number beside Reviews, in the menu and in the bar of phones.
-  const countReviews = (waiting) => {
-    for (const count of document.querySelectorAll("[data-review-count]")) {
-      count.hidden = !waiting;
-      const words = document.createElement("span");
-      words.className = "vh";
-      words.textContent = " waiting for you";
-      count.replaceChildren(...(waiting ? [waiting > 99 ? "99+" : String(waiting), words] : []));
-    }
-  };
-
   // --- the line -------------------------------------------------------------------------------------
   stepwell.enliven("[data-run]", (page) => {
     let socket;
@@ -258,7 +247,7 @@
       page.dataset.runOver = message.over ? "yes" : "no";
       document.title = `${message.title} · Stepwell`;
       if (!lostAt) show(true);
-      if ("reviews" in message) countReviews(message.reviews);
+      if ("reviews" in message) stepwell.countReviews(message.reviews);
       if (message.say.length) stepwell.announce(message.say.join(". "));
       document.dispatchEvent(new CustomEvent("run:changed"));
     };

@@ -8,13 +8,24 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.support.chromium import find_chromium
+from tests.support.fake_openai import FakeOpenAI
 from tests.support.stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def models() -> Iterator[tuple[FakeOpenAI, FakeOpenAI]]:
+    """Two model servers that accounts of a tenant may be given; nobody has any unless a test makes them."""
+    with FakeOpenAI() as one, FakeOpenAI() as other:
+        yield one, other
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, models: tuple[FakeOpenAI, FakeOpenAI]) -> Iterator[Stack]:
     """A whole Stepwell with the demo tenant."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    allowed = ",".join(f"127.0.0.1:{server.port}" for server in models)
+    with running_stack(
+        tmp_path_factory.mktemp("stack"), extra={"STEPWELL_OUTBOUND_ALLOW": allowed}
+    ) as running:
         yield running
 
 

@@ -604,6 +604,7 @@ ROUTES: dict[str, Route] = {
     "/api/events/<id>": thing(an_event, GET=VIEW),
     "/api/reviews": page(GET=VIEW),
     "/api/reviews/<id>": thing(a_review_of_the_api, GET=VIEW),
+    "/api/reviews/<id>/hand-over": thing(a_review_of_the_api, {"to": "rita@example.com"}, POST=REVIEW),
     "/api/reviews/<id>/decide": thing(a_review_of_the_api, {"decision": "approve"}, POST=REVIEW),
     "/api/workflow-templates": page(GET=VIEW),
     "/api/workflow-templates/<id>": thing(a_template_of_the_api, GET=VIEW),

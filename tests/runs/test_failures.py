@@ -81,6 +81,11 @@ def test_one_cause_is_one_case_and_two_are_two() -> None:
         {**credit, "step_key": "x"}, workflow="w2", step_type="llm", provider="openai"
     )
     assert of_account != case_of(credit, workflow="w1", step_type="llm", provider="google")
+    accounts = {
+        case_of(credit, workflow="w", step_type="llm", provider="openai", account=name)
+        for name in ("EU", "US")
+    }
+    assert len({of_account, *accounts}) == 3
     asked = {"code": "http_status", "message": "api.example.org answered 503.", "step_key": "b"}
     elsewhere = {**asked, "message": "api.example.net answered 503."}
     assert case_of(asked, workflow="w", step_type="http_request") != case_of(

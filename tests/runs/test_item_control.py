@@ -90,6 +90,19 @@ def test_failed_items_begin_again_beside_the_others_also_with_another_input(worl
     event_types(run)
 
 
+def test_the_items_that_a_failure_cut_off_go_on_with_the_one_that_is_mended(world: World) -> None:
+    nodes = [each(concurrency=1), text("a", "{{ item }}", parent="f"), failing("b", parent="f")]
+    run = driven(started(world.bob, definition_of(nodes, "a>b"), {"xs": [1, 20, 3, 4]}))
+    assert states(run) == ["completed", "failed", "cancelled", "cancelled"]
+    retry_items(run=run, actor=world.bob, items=[1], value=2)
+    driven(run)
+    assert run.status == "completed", run.error
+    assert [item.result["content"] for item in items(run)] == [1, 2, 3, 4]
+    assert [item.heading for item in items(run)] == ["1", "2", "3", "4"]
+    made = StepRun.objects.filter(run=run, step_key="a").values_list("scope", flat=True)
+    assert sorted(made) == ["f[0]", "f[1]", "f[1]", "f[2]", "f[3]"]
+
+
 def test_one_item_with_another_input_in_failed_and_completed_runs(world: World) -> None:
     nodes = [each(concurrency=1), text("a", "{{ item }}", parent="f"), failing("b", parent="f")]
     run = driven(started(world.bob, definition_of(nodes, "a>b"), {"xs": [1, 20]}))

@@ -134,9 +134,7 @@ def test_a_failed_step_says_the_cause_whether_a_retry_helps_and_what_is_kept(wor
     )
     html = page(world.bob, run).content.decode()
     assert "Anthropic refuses because the account&#x27;s credit is used up" in html
-    assert (
-        "Trying again will not help until this is done: top up the account, or choose another model." in html
-    )
+    assert "Trying again will not help until credit is added." in html
     assert "Step 1 is kept" in html
     assert "400 credit balance &lt;b&gt;too low&lt;/b&gt;" in html
     assert "Failed at step 3" in html

@@ -179,14 +179,19 @@ class Availability:
 
     def _simpler(self, ways: set[_Facts]) -> tuple[_Facts, ...]:
         """Fewer ways that say the same: "left by true" or "left by false" is no condition at all."""
+        if len(ways) < 2:
+            # Behind thirty gates the one way is long, and every step of a chain would be asked about all of it.
+            return tuple(ways)
         changed = True
         while changed:
             changed = False
             for way in sorted(ways, key=len, reverse=True):
                 for source, port in way:
                     ports = self._ports.get(source, ())
+                    if not port or not 0 < len(ports) <= len(ways):
+                        continue
                     rest = way - {(source, port)}
-                    if port and ports and all(rest | {(source, other)} in ways for other in ports):
+                    if all(rest | {(source, other)} in ways for other in ports):
                         ways -= {rest | {(source, other)} for other in ports}
                         ways.add(rest)
                         changed = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from workflows.definition.graph import (
@@ -34,23 +35,35 @@ class OperationRefused(StepwellError):
         super().__init__(message, code=code)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Effects:
     """What an edit did, for the toast, the screen reader and the checks.
 
-    `message` is one sentence. `problems` are those that were not there before. `created` and `removed` are step
-    keys; `added_edges` and `removed_edges` are what changed between steps; `rewritten` names the texts that were
-    changed, as (step key or edge id, field); `lost` lists, in words, what the edit takes away for good.
+    `message` is one sentence. `checks` is what the edit itself found; `problems` are these and all others that were not
+    there before. `created` and `removed` are step keys; `added_edges` and `removed_edges` are what changed between
+    steps; `rewritten` names the texts that were changed, as (step key or edge id, field); `lost` lists, in words, what
+    the edit takes away for good.
     """
 
     message: str
-    problems: tuple[Problem, ...] = ()
+    checks: tuple[Problem, ...] = ()
     created: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     added_edges: tuple[EdgeDef, ...] = ()
     removed_edges: tuple[EdgeDef, ...] = ()
     rewritten: tuple[tuple[str, str], ...] = ()
     lost: tuple[str, ...] = ()
+    compared: tuple[Definition, Definition, TypeCatalog] | None = field(
+        default=None, repr=False, compare=False
+    )
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """Worked out when it is asked for: an edit of ten steps is ten edits, of which nobody asks the first nine."""
+        if self.compared is None:
+            return self.checks
+        before, after, catalog = self.compared
+        return (*self.checks, *_new_problems(graph_problems(before, catalog), graph_problems(after, catalog)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +101,19 @@ def finish(
         names = " → ".join(f"“{after.step(key).label}”" for key in (*found[:5], found[0]))
         raise OperationRefused("cycle", f"These steps would wait for each other: {names}.")
     after = reindex(after, catalog)
-    new_problems = _new_problems(graph_problems(before, catalog), graph_problems(after, catalog))
     old_edges, new_edges = set(before.edges), set(after.edges)
     return Edit(
         after,
         Effects(
             message if isinstance(message, str) else message(after),
-            (*checks, *new_problems),
+            tuple(checks),
             created,
             removed,
             tuple(edge for edge in after.edges if edge not in old_edges),
             tuple(edge for edge in before.edges if edge not in new_edges),
             rewritten,
             lost,
+            (before, after, catalog),
         ),
     )
 

@@ -31,8 +31,12 @@ class Use:
     guarded: bool = False
 
 
-def uses(definition: Definition, catalog: TypeCatalog) -> Iterator[Use]:
-    """Every reference of every text that can be read, in the definition's order."""
+def uses(definition: Definition, catalog: TypeCatalog) -> tuple[Use, ...]:
+    """Every reference of every text that can be read, in the definition's order; worked out once for a definition."""
+    return definition.work_out("uses", catalog, lambda: tuple(_uses(definition, catalog)))
+
+
+def _uses(definition: Definition, catalog: TypeCatalog) -> Iterator[Use]:
     labels = frozenset(definition.labels())
     for step in definition.steps:
         for field, text in catalog.templates(step):

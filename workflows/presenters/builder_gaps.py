@@ -109,7 +109,7 @@ class Gaps:
         for strand in strands:
             if strand.source == START_ROW or strand.target not in self.definition.by_key:
                 continue
-            edge = next(edge for edge in self.definition.edges if edge.id == strand.edges[0])
+            edge = self._edges[strand.edges[0]]
             found.append(
                 {
                     "column": strand.column,
@@ -120,6 +120,10 @@ class Gaps:
                 }
             )
         return found
+
+    @cached_property
+    def _edges(self) -> Mapping[str, EdgeDef]:
+        return {edge.id: edge for edge in self.definition.edges}
 
     def _chips(self, step: StepDef, lane: LaneRow, above: LaneRow) -> tuple[Chip, ...]:
         chips: list[Chip] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
@@ -74,7 +75,8 @@ class BuilderPage:
             layout = body_layout(self.definition, listed, start_row=start is None)
             lanes = {row.key: row for row in layout.rows}
             root = start.key if start is not None else START_ROW
-            self._bodies[parent] = Body(parent, order, layout, lanes, root)
+            containers = tuple(place for place, step in enumerate(order) if self._shows_body(step))
+            self._bodies[parent] = Body(parent, order, layout, lanes, root, containers)
         return self._bodies[parent]
 
     @property
@@ -212,13 +214,17 @@ class BuilderPage:
 
     def _beside(self, body: Body, place: int) -> tuple[str, str] | None:
         """The container nearest to a card in its list, the one below before the one above."""
-        step = body.order[place]
-        if step.type in (START, END):
+        if body.order[place].type in (START, END):
             return None
-        for other in (*body.order[place + 1 :], *reversed(body.order[:place])):
-            if self._shows_body(other):
-                return other.key, other.label
-        return None
+        below = bisect_right(body.containers, place)
+        above = bisect_left(body.containers, place) - 1
+        if below < len(body.containers):
+            other = body.order[body.containers[below]]
+        elif above >= 0:
+            other = body.order[body.containers[above]]
+        else:
+            return None
+        return other.key, other.label
 
     def _row(
         self, body: Body, step: StepDef, lane: LaneRow, above: LaneRow, position: int, total: int
@@ -238,8 +244,6 @@ class BuilderPage:
             gap=self.gaps.gap(body, step, lane, above),
             ends=self.gaps.ends(step, lane, position == total),
             branch=self.gaps.branches[step.key],
-            position=position,
-            total=total,
             can_disable=CATALOG.can_disable(step.type),
             is_diamond=step.type in _DIAMONDS,
             problems=self._by_step.get(step.key, ()),

@@ -144,13 +144,17 @@ class Nest:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning."""
+    """One list of steps: the workflow's own, or that of a container. `root` is the row that stands for its beginning.
+
+    `containers` are the places in `order` of the steps with a list of their own.
+    """
 
     parent: str | None
     order: tuple[StepDef, ...]
     layout: LaneLayout
     lanes: Mapping[str, LaneRow]
     root: str
+    containers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +175,6 @@ class StepRow:
     gap: GapView | None
     ends: tuple[EndView, ...]
     branch: str
-    position: int
-    total: int
     can_disable: bool
     is_diamond: bool
     problems: tuple[Problem, ...]

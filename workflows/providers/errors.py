@@ -82,8 +82,8 @@ class Rule:
         return not self.words or any(word in body for word in self.words)
 
 
-_CREDIT = "{label} refuses because the account's credit or quota is used up. Trying again will not help."
-_CREDIT_FIX = "Top up the account, or choose another model."
+_CREDIT = "{label} refused the request: the account has no credit or quota left."
+_CREDIT_FIX = "Add credit to the account, or choose another model."
 _KEY = "{label} does not accept the key."
 _KEY_FIX = "Check the key of this provider."
 _MODEL = "{label} has no model named {model}, or the key may not use it."

@@ -40,6 +40,7 @@ from workflows.lib.jsontypes import JSONObject, JSONValue
 from workflows.models import Edge, Step, Trigger, Variable, Workflow
 from workflows.services.draft_history import Origin, remember_change
 from workflows.services.known_drafts import keep_draft, known_draft
+from workflows.services.row_updates import update_rows
 from workflows.steps.catalog import CATALOG
 from workflows.tenancy.access import NOT_FOUND
 from workflows.tenancy.actor import Actor
@@ -470,9 +471,9 @@ class _Plan:
             Step.objects.filter(pk__in=[row.pk for row in self.relabelled]).update(label=free)
         if self.changed_steps:
             names = sorted({name for _, names in self.changed_steps for name in names})
-            Step.objects.bulk_update([row for row, _ in self.changed_steps], names)
+            update_rows([row for row, _ in self.changed_steps], names)
         if self.moved_steps:
-            Step.objects.bulk_update(self.moved_steps, _LAYOUT)
+            update_rows(self.moved_steps, _LAYOUT)
         if self.new_steps:
             for made in Step.objects.bulk_create(self.new_steps):
                 self.steps[made.key] = made
@@ -493,7 +494,7 @@ class _Plan:
                 row.parent_id = None if step.parent is None else ids[step.parent]
                 moved.append(row)
         if moved:
-            Step.objects.bulk_update(moved, ["parent"])
+            update_rows(moved, ["parent"])
 
     def _write_edges(self) -> None:
         ids = {key: row.pk for key, row in self.steps.items()}
@@ -521,9 +522,7 @@ class _Plan:
                     setattr(row, name, value)
                 changed.append(row)
         if changed:
-            Edge.objects.bulk_update(
-                changed, ["source", "target", "port", "target_input", "condition", "order"]
-            )
+            update_rows(changed, ["source", "target", "port", "target_input", "condition", "order"])
         if new:
             Edge.objects.bulk_create(new)
 
@@ -568,7 +567,7 @@ class _Listed:
         if self.gone:
             self._model.objects.filter(pk__in=self.gone).delete()
         if self.changed:
-            self._model.objects.bulk_update(self.changed, self._fields)
+            update_rows(self.changed, self._fields)
         if self.new:
             self._model.objects.bulk_create(self.new)
 

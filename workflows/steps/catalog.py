@@ -16,6 +16,7 @@ from workflows.steps.base import StepType
 from workflows.steps.fields import (
     clean_fields,
     config_fields,
+    fields_with,
     is_structural,
     posted_fields,
     without_defaults,
@@ -119,7 +120,7 @@ class Catalog:
 
     def _texts(self, step: StepDef, which: str) -> Iterator[tuple[str, str]]:
         found = registry.find(step.type)
-        for name, field in config_fields(found.ConfigForm).items() if found else ():
+        for name, field in fields_with(found.ConfigForm, which) if found else ():
             # A default is a text like any other: `{{previous}}` of a first step has no value.
             value = step.config.get(name, field.default)
             for path, text in getattr(field, which)(value):

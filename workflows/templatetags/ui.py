@@ -168,6 +168,19 @@ def format_duration(milliseconds: float | None) -> str:
     return f"{minutes} min {seconds:02} s"
 
 
+def rough_duration(length: timedelta) -> str:
+    """How late or how soon, as people say it: under 1 min · 11 min · 2 h · 2 h 05 min · 3 d."""
+    minutes = int(abs(length).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d"
+
+
 @register.simple_tag
 def duration(milliseconds: float | timedelta | None) -> str:
     """``{% duration step_run.duration_ms %}``; takes milliseconds or a timedelta."""

@@ -147,7 +147,7 @@ def perform(
         return refuse(request, workflow, error, close_key)
     key = open_key(edit) if callable(open_key) else open_key
     # A path that went with the edit is said at once: the checks tell only what is wrong, not what is gone.
-    lost = [problem.message for problem in edit.effects.problems if problem.code == "lost_path"]
+    lost = [problem.message for problem in edit.effects.checks if problem.code == "lost_path"]
     return answer_list(
         request,
         workflow,

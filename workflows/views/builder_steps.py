@@ -341,7 +341,7 @@ def delete(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     checks: tuple[Any, ...] = ()
     refusal = ""
     try:
-        checks = remove(definition, key, CATALOG).effects.problems
+        checks = remove(definition, key, CATALOG).effects.checks
     except OperationRefused as error:
         refusal = error.message
     context = {

@@ -65,6 +65,7 @@ from workflows.steps.fields.plain import (
 from workflows.steps.fields.reading import (
     clean_fields,
     config_fields,
+    fields_with,
     filled,
     is_structural,
     posted_fields,
@@ -112,6 +113,7 @@ __all__ = [
     "condition_faults",
     "config_fields",
     "fallback_of",
+    "fields_with",
     "filled",
     "is_structural",
     "longest_field",

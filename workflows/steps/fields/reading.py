@@ -35,6 +35,20 @@ def config_fields(form: type[forms.Form]) -> Mapping[str, ConfigField]:
     return MappingProxyType({name: fields[name] for name in (*first, *fields)})
 
 
+@lru_cache(maxsize=1024)
+def fields_with(form: type[forms.Form], which: str) -> tuple[tuple[str, ConfigField], ...]:
+    """The settings that may hold `templates` or `expressions` (which of the two methods their field has of its own).
+
+    A hundred steps are asked with every keystroke, and most of their settings are numbers and choices.
+    """
+    plain = getattr(ConfigField, which)
+    return tuple(
+        (name, field)
+        for name, field in config_fields(form).items()
+        if getattr(type(field), which) is not plain
+    )
+
+
 def filled(form: type[forms.Form], config: JSONObject) -> JSONObject:
     """The config with every setting that it leaves out at its default."""
     return {name: config.get(name, field.default) for name, field in config_fields(form).items()}
