@@ -66,7 +66,7 @@
     } finally {
       document.removeEventListener("builder:caught-up", hear);
     }
-    if (!told) return;
+    if (!told) return restore(null);
     const touched = told.touched ?? {};
     restore(touched);
     knows(told.revision);

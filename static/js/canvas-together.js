@@ -49,7 +49,7 @@
       } finally {
         document.removeEventListener("canvas:caught-up", hear);
       }
-      if (!told) return;
+      if (!told) return restore(null);
       restore(told.touched);
       knows(told.revision);
       if (chosen && !shared.node(chosen)) stepwell.toast("The step that you had open was deleted by somebody else.", {});

@@ -87,12 +87,30 @@ class Keys:
         self.type(text) if text else self.press("Delete")
 
     def fill(self, name: str, text: str, *, back: bool = False) -> None:
-        self.to(name, back=back, whole=True)
+        self.field(name, back=back)
         self.over(text)
+
+    def field(self, name: str, *, back: bool = False) -> None:
+        """To a field, opening the “More settings” that hide it."""
+        hides = """([name, open]) => {
+          const fields = [...document.querySelectorAll('.step.is-open :is(input, select, textarea)')];
+          const found = fields.find((e) => [name, `${name} to fill in`].includes((e.getAttribute('aria-label') ?? e.labels?.[0]?.textContent ?? '').trim()));
+          const folded = found?.closest('details:not([open])');
+          return Boolean(folded) && (!open || document.activeElement === folded.querySelector(':scope > summary'));
+        }"""
+        if self.page.evaluate(hides, [name, False]):
+            for _ in range(60):
+                self.press("Shift+Tab" if back else "Tab")
+                self.look()
+                if self.page.evaluate(hides, [name, True]):
+                    break
+            self.press("Enter")
+            back = False
+        self.to(name, back=back, whole=True)
 
     def choose(self, name: str, label: str, *, back: bool = False) -> None:
         """Choose in a drop-down by arrows."""
-        self.to(name, back=back, whole=True)
+        self.field(name, back=back)
         self.pick_option(label)
 
     def pick_option(self, label: str) -> None:
@@ -154,7 +172,9 @@ class Keys:
 
     def out(self) -> None:
         """Out of the fields: Escape leads to the head of the card."""
-        if self.page.evaluate("() => Boolean(stepwell.typing({target: document.activeElement}) || document.activeElement.closest('.step__body, #panel'))"):
+        if self.page.evaluate(
+            "() => Boolean(stepwell.typing({target: document.activeElement}) || document.activeElement.closest('.step__body, #panel'))"
+        ):
             self.press("Escape")
             self.page.wait_for_function("() => document.activeElement.matches('[data-toggle], a, button')")
 
@@ -266,11 +286,6 @@ class Keys:
         self.expect_at(f"Move {name}.")
 
     # --- the fields of the open card ---
-
-    def unfold(self) -> None:
-        """The next “More settings”."""
-        self.to("More settings")
-        self.press("Enter")
 
     def pair(self, legend: str, name: str, value: str) -> None:
         """One more line of names and values: its button, then typing."""

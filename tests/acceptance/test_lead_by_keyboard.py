@@ -99,7 +99,6 @@ def three_branches(keys: Keys, said: Mapping[str, Any]) -> None:
 
 def score(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.fill("Prompt", said["prompt"])
-    keys.unfold()
     keys.fill("System prompt", said["system_prompt"])
     for name, kind in (("score", "Number"), ("tier", "Text"), ("reasons", "List")):
         keys.to("Add a field", whole=True)
@@ -110,7 +109,6 @@ def score(keys: Keys, said: Mapping[str, Any]) -> None:
             keys.choose(f"Kind of {name}", kind)
     # The model stands above: back by Shift and Tab.
     keys.out()
-    keys.unfold()
     keys.fill("Temperature", "0.2")
     keys.fill("Longest answer", "1200")
 
@@ -122,19 +120,16 @@ def worth_a_call(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.add("review gate", lead.SALES, after=lead.WORTH, on="On Yes")
     keys.fill("Question", said[lead.SALES]["title"])
     keys.fill("What is reviewed", said[lead.SALES]["content"])
-    keys.unfold()
     keys.fill("Due in", said[lead.SALES]["due"])
 
 
 def openers(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.add("for each", lead.EACH, after=lead.SALES, on="On Approved")
-    for label, name in (
-        ("Items", "items"),
-        ("Heading of an item", "heading"),
-        ("At the same time", "concurrency"),
-        ("Failed items that are fine", "tolerated"),
-    ):
-        keys.fill(label, str(said[lead.EACH][name]))
+    each = said[lead.EACH]
+    keys.fill("Items", each["items"])
+    keys.fill("At the same time", str(each["concurrency"]))
+    keys.fill("Heading of an item", each["heading"])
+    keys.fill("Failed items that are fine", each["tolerated"])
     keys.to(f"Add a step inside {lead.EACH}")
     keys.press("Enter")
     keys.picked("ask a model", lead.DRAFT)
@@ -173,7 +168,7 @@ def ends(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.add("http request", lead.NURTURE, after=lead.BRIEF)
     request(keys, said[lead.NURTURE])
     keys.lift(lead.NURTURE)
-    keys.carry("ArrowDown", f"on No of {lead.WORTH}")
+    keys.carry("ArrowUp", f"on No of {lead.WORTH}")
     keys.drop(lead.NURTURE)
     keys.connect(lead.NURTURE, lead.UPDATE)
     # Off with a key.
@@ -186,6 +181,6 @@ def ends(keys: Keys, said: Mapping[str, Any]) -> None:
 def request(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.choose("Method", "POST")
     keys.fill("Address", said["url"])
-    keys.choose("Body", "Fields")
+    keys.choose("Body", "JSON, from fields")
     for name, value in said["body_fields"].items():
         keys.pair("Fields", name, value)
