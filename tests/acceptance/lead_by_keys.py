@@ -81,6 +81,15 @@ class Keys:
                 return
         raise AssertionError(f"Tab does not come to “{name}”, only to {passed}")
 
+    def to_input(self, name: str) -> None:
+        """Tab to the field that is sent by this name."""
+        for _ in range(40):
+            if str(self.page.evaluate("() => document.activeElement.name ?? ''")).removeprefix("input_") == name:
+                return
+            self.press("Tab")
+            self.look()
+        raise AssertionError(f"Tab does not come to the field {name}.")
+
     def over(self, text: str) -> None:
         """Type over what the field holds."""
         self.press("ControlOrMeta+a")

@@ -184,3 +184,125 @@ def request(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.choose("Body", "JSON, from fields")
     for name, value in said["body_fields"].items():
         keys.pair("Fields", name, value)
+
+
+# --- testing step by step ---
+
+
+def try_first(keys: Keys) -> None:
+    """The first step, with an input that is typed in."""
+    keys.go(lead.TIDY)
+    keys.press("t")
+    keys.expect_at("Test with")
+    keys.to("Input of the run as JSON")
+    keys.over(json.dumps(lead.LEAD))
+    keys.to("Test", back=True, whole=True)
+    keys.press("Enter")
+    passed(keys)
+    keys.press("Escape")
+    keys.expect_card(lead.TIDY)
+
+
+def try_step(keys: Keys, name: str) -> None:
+    """T, Tab, Enter: with the data of the newest run, which T offers first."""
+    keys.go(name)
+    keys.press("t")
+    keys.expect_at("Test with")
+    keys.to("Test", whole=True)
+    keys.press("Enter")
+    passed(keys)
+    keys.press("Escape")
+    keys.expect_card(name)
+
+
+def passed(keys: Keys) -> None:
+    result = keys.page.locator("#steptest-result[data-steptest-over]")
+    expect(result.get_by_text("Passed", exact=True)).to_be_visible(timeout=60_000)
+
+
+# --- publishing, running, changing, comparing, rolling back ---
+
+
+def publish(keys: Keys, note: str, version: int) -> None:
+    keys.out()
+    keys.palette("publish", "Publish")
+    question = keys.page.get_by_role("dialog", name=f"Publish {lead.NAME}?")
+    expect(question).to_be_visible()
+    keys.expect_at("What has changed?")
+    keys.type(note)
+    keys.press("ControlOrMeta+Enter")
+    expect(question).to_have_count(0)
+    expect(keys.page.locator("#draft-state")).to_contain_text(f"Version {version}")
+
+
+def run_it(keys: Keys) -> None:
+    """⌘↵ asks for the lead, ⌘↵ again starts; both gates are decided with keys on the run's page."""
+    keys.press("ControlOrMeta+Enter")
+    dialog = keys.page.get_by_role("dialog", name=f"Run {lead.NAME}?")
+    expect(dialog).to_be_visible()
+    for name, value in lead.LEAD.items():
+        keys.to_input(name)
+        keys.over(str(value))
+    keys.press("ControlOrMeta+Enter")
+    keys.page.wait_for_url("**/runs/**")
+    for comment in ("Call them today", "These can go out"):
+        gate = keys.page.locator("section.gate:has([data-gate-form])")
+        expect(gate).to_have_count(1, timeout=60_000)
+        keys.to("Comment")
+        keys.type(comment)
+        keys.to("Approve")
+        keys.press("Enter")
+        expect(keys.page.locator(f"#{gate.get_attribute('id')}")).to_have_count(0, timeout=30_000)
+    expect(keys.page.locator("[data-run] .st").first).to_contain_text("Succeeded", timeout=60_000)
+
+
+def change(keys: Keys) -> None:
+    """A stricter prompt, and a step more that is taken out again."""
+    keys.open(lead.SCORE)
+    keys.field("Prompt")
+    keys.press("ControlOrMeta+Home")
+    keys.type("Doubt every claim. ")
+    keys.saved()
+    keys.add("wait", "Let it rest", after=lead.COMBINE)
+    keys.go("Let it rest")
+    keys.press("Escape")
+    keys.press("Delete")
+    expect(keys.page.get_by_role("dialog", name="Delete Let it rest?")).to_be_visible()
+    keys.to("Delete")
+    keys.press("Enter")
+    expect(keys.page.locator('[data-name="Let it rest"]')).to_have_count(0)
+    # The focus goes to what stands beside it.
+    assert keys.page.evaluate("() => document.activeElement.closest('[data-card]')?.dataset.name") in (lead.COMBINE, lead.WORTH)
+    keys.press("ControlOrMeta+z")
+    expect(keys.page.locator('[data-name="Let it rest"]')).to_have_count(1)
+    keys.press("ControlOrMeta+Shift+z")
+    expect(keys.page.locator('[data-name="Let it rest"]')).to_have_count(0)
+
+
+def compare(keys: Keys) -> None:
+    keys.palette("versions", "Versions")
+    keys.page.wait_for_url("**/versions/**")
+    keys.page.wait_for_load_state("load")
+    keys.to("From")
+    keys.pick_option("Version 1")
+    keys.press("Enter")
+    keys.page.wait_for_url("**from=1**")
+    keys.page.wait_for_load_state("load")
+    keys.expect_at("From")
+    expect(keys.page.get_by_role("heading", name=lead.SCORE)).to_be_visible()
+    expect(keys.page.locator("ins", has_text="Doubt every claim").first).to_be_visible()
+
+
+def roll_back(keys: Keys) -> None:
+    keys.to("Version 1", back=True)
+    keys.press("Enter")
+    keys.page.wait_for_url("**to=1**")
+    keys.page.wait_for_load_state("load")
+    keys.to("Restore version 1")
+    keys.press("Enter")
+    expect(keys.page.get_by_role("dialog", name="Bring version 1 back into the draft?")).to_be_visible()
+    keys.to("Replace the draft")
+    keys.press("Enter")
+    keys.page.wait_for_url(lambda url: "/versions/" not in url)
+    keys.page.wait_for_load_state("load")
+    expect(keys.page.locator("#steps")).to_be_visible()
