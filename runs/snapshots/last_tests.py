@@ -31,7 +31,9 @@ class LastTest:
 
 
 def last_tests(workflow: Workflow) -> dict[str, LastTest]:
-    """By the key of the step: its newest own test, else what it did in the newest run. Two queries, the newest 60 runs."""
+    """By the key of the step, what it did when it last did something itself: in its newest test, in a test of a step
+    behind it, or in the newest run. Two queries; only the newest 60 runs are looked at.
+    """
     runs = Run.objects.filter(workflow=workflow, tenant_id=workflow.tenant_id, completed_at__isnull=False)
     wanted: dict[str | None, tuple[object, int, datetime]] = {}
     for pk, kind, step, number, at in runs.order_by("-created_at").values_list(
@@ -41,7 +43,7 @@ def last_tests(workflow: Workflow) -> dict[str, LastTest]:
         wanted.setdefault(step if kind == Run.Kind.STEP else None, (pk, number, at))
     if not wanted:
         return {}
-    about = {pk: (key, number, at) for key, (pk, number, at) in wanted.items()}
+    about = {pk: (number, at) for pk, number, at in wanted.values()}
     rows = StepRun.objects.filter(
         run__in=list(about), tenant_id=workflow.tenant_id, status__in=_OVER, reused=False, pinned=False
     ).filter(Q(scope="") | Q(step_key=F("run__from_step"), scope__endswith="[0]"))
@@ -49,10 +51,8 @@ def last_tests(workflow: Workflow) -> dict[str, LastTest]:
     for run, key, status, attempt, started, ended, cost in rows.order_by("round").values_list(
         "run_id", "step_key", "status", "attempt", "started_at", "completed_at", "cost"
     ):
-        only, number, at = about[run]
-        if only not in (None, key) or started is None or ended is None:
-            continue
-        if key in found and found[key].at > at:
+        number, at = about[run]
+        if started is None or ended is None or (key in found and found[key].at > at):
             continue
         look = look_of(status, retried=attempt > 1)
         took = int((ended - started).total_seconds() * 1000)

@@ -2,6 +2,7 @@
 // window.stepwell: enliven(selector, start) · announce(text) · countReviews(number) · typing(event)
 (() => {
   const behaviours = [];
+  const saying = [];
   const startIn = (root, { selector, start, started }) => {
     const found = root.matches?.(selector) ? [root] : [];
     for (const element of [...found, ...root.querySelectorAll(selector)]) {
@@ -28,7 +29,12 @@
       if (!region) return;
       // The same words twice would be said once.
       region.textContent = "";
-      setTimeout(() => (region.textContent = text), 50);
+      // Two at one time are said together: the second must not take the place of the first.
+      if (saying.push(text) > 1) return;
+      setTimeout(() => {
+        region.textContent = saying.join(". ");
+        saying.length = 0;
+      }, 50);
     },
     // The number beside Reviews, in the menu and in the bar of phones.
     countReviews(waiting) {

@@ -190,6 +190,9 @@
     } else if (event.target.closest("[data-branch]")) {
       box.hidePopover();
       stepwell.pick(document.getElementById(`more-${about}`), [{ place: `after:${about}`, label: `on a new branch of ${card.dataset.name}` }]);
+    } else if (event.target.closest("[data-test-this]")) {
+      box.hidePopover();
+      card.querySelector("[data-test-step]")?.click();
     } else if (event.target.closest("[data-note]")) {
       box.hidePopover();
       await open(about, { field: "note" });

@@ -177,5 +177,39 @@
     stepwell.announce(theirs.length === 1 ? `${name} changed ${nameOf(key) ?? "a step"}.` : `${name} changed ${theirs.length} steps.`);
   };
 
-  stepwell.people = { TYPED, place, typing, typed: () => (typedAt = Date.now()), ask, leave, faces, marks, shut, keeping, pulse };
+  // --- an answer that was asked for before something was done here shows what is over: it is dropped, and asked for again ---
+  let posts = 0;
+  const open = new Set();
+  const writes = ({ request }) => request.method !== "GET";
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => {
+    if (!writes(ctx)) return;
+    posts += 1;
+    open.add(ctx);
+  });
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => open.delete(ctx));
+  const writing = () => open.size > 0;
+  // Gets `address` as fragments; the detail of the event `name` that comes with them, null when there was no news or it was
+  // dropped. `about()` says what the page is about (its open steps): a change of it drops the answer as well.
+  const news = async (address, name, target, about) => {
+    const [before, was] = [posts, about()];
+    let told = null;
+    const hear = (event) => (told = event.detail);
+    const check = (event) => {
+      const { ctx } = event.detail;
+      if (ctx.sourceElement !== place() || (posts === before && about() === was)) return;
+      ctx.hx.trigger = null;
+      event.preventDefault();
+    };
+    document.addEventListener(name, hear);
+    document.addEventListener("htmx:after:request", check);
+    try {
+      await htmx.ajax("GET", address, { source: place(), target, swap: "none" });
+    } finally {
+      document.removeEventListener(name, hear);
+      document.removeEventListener("htmx:after:request", check);
+    }
+    return told;
+  };
+
+  stepwell.people = { TYPED, writing, news, place, typing, typed: () => (typedAt = Date.now()), ask, leave, faces, marks, shut, keeping, pulse };
 })();

@@ -329,7 +329,8 @@
     const key = button.dataset.testStep;
     await stepwell.openCard?.(key, { focus: false });
     showTest();
-    if (matchMedia("(max-width: 1080px)").matches) document.querySelector("[data-panel-open]")?.click();
+    // The card was drawn anew, and with it the button that focus goes back to.
+    stepwell.openPanel?.(document.querySelector(`[data-test-step="${CSS.escape(key)}"]`));
     stepwell.focusTest();
   });
   // A pin is an edit of the draft: the mark of the card comes with it.

@@ -77,7 +77,10 @@
       nodeOf(words).data = stepwell.liveText(box.dataset.liveText).slice(-BOX_KEEPS / 2);
     }
   });
+  // The texts of items come only to a page that shows them.
+  let tellWatched = () => {};
   stepwell.enliven("[data-live-full]", (full) => {
+    tellWatched();
     const text = stepwell.liveText(full.dataset.liveFull);
     if (text.length >= full.textContent.length) nodeOf(full).data = text;
   });
@@ -210,6 +213,13 @@
     let timers = [];
     let heard = Date.now();
     let first = true;
+    let watched = "";
+    tellWatched = () => {
+      const shown = [...document.querySelectorAll("[data-live-full]")].map((full) => full.dataset.liveFull).filter((attempt) => !document.querySelector(`[data-live-text="${attempt}"]`));
+      if (socket?.readyState !== WebSocket.OPEN || shown.join() === watched) return;
+      watched = shown.join();
+      socket.send(JSON.stringify({ watch: shown }));
+    };
     const pill = () => document.querySelector("[data-live-pill]");
     const lostNote = page.querySelector("[data-live-lost]");
 
@@ -258,6 +268,8 @@
       socket = new WebSocket(address);
       socket.addEventListener("open", () => {
         heard = Date.now();
+        watched = "";
+        tellWatched();
         found();
       });
       socket.addEventListener("message", (event) => {
@@ -278,15 +290,25 @@
       if (Date.now() - heard > 2 * QUIET) socket.close();
       else if (Date.now() - heard > QUIET) socket.send("ping");
     }, QUIET / 5);
-    // Listeners hear how far a text is, not its words.
+    // Listeners hear how far texts and items are, not their words: one summary, and only what has moved.
+    const nameOf = (box) => box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+    const toldItems = new Map();
     setInterval(() => {
+      const summary = [];
       for (const box of document.querySelectorAll("[data-live-text]")) {
         const known = texts.get(box.dataset.liveText);
-        const name = box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+        const name = nameOf(box);
         if (!known || !name || known.told === known.length) continue;
         known.told = known.length;
-        stepwell.announce(`${name} is writing, ${wordsOf(known.text)} words so far`);
+        summary.push(`${name} is writing, ${wordsOf(known.text)} words so far`);
       }
+      for (const fan of document.querySelectorAll('.runstep[data-s="running"] .fan[data-fan]')) {
+        const done = fan.querySelector(".fan__top b")?.textContent.trim();
+        if (!done || toldItems.get(fan.dataset.fan) === done) continue;
+        toldItems.set(fan.dataset.fan, done);
+        summary.push(`${nameOf(fan)}: ${done}`);
+      }
+      if (summary.length) stepwell.announce(summary.join(". "));
     }, SUMMARY_EVERY);
     open();
   });

@@ -6,7 +6,6 @@ stands in `complaints`. What is waited for are states, never times.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from playwright.sync_api import Page, expect
@@ -84,7 +83,10 @@ class Keys:
     def to_input(self, name: str) -> None:
         """Tab to the field that is sent by this name."""
         for _ in range(40):
-            if str(self.page.evaluate("() => document.activeElement.name ?? ''")).removeprefix("input_") == name:
+            if (
+                str(self.page.evaluate("() => document.activeElement.name ?? ''")).removeprefix("input_")
+                == name
+            ):
                 return
             self.press("Tab")
             self.look()
@@ -93,7 +95,10 @@ class Keys:
     def over(self, text: str) -> None:
         """Type over what the field holds."""
         self.press("ControlOrMeta+a")
-        self.type(text) if text else self.press("Delete")
+        if text:
+            self.type(text)
+        else:
+            self.press("Delete")
 
     def fill(self, name: str, text: str, *, back: bool = False) -> None:
         self.field(name, back=back)
@@ -308,7 +313,3 @@ class Keys:
         self.press("Tab")
         self.look()
         self.over(value)
-
-
-def starts(words: str) -> re.Pattern[str]:
-    return re.compile(f"^{re.escape(words)}")

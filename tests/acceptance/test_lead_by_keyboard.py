@@ -7,19 +7,119 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.acceptance.lead_by_keys import Keys
 from tests.support import lead_qualification as lead
 from tests.support.axe import axe_violations
 from tests.support.chromium import find_chromium
-from tests.support.lead_qualification import LeadWorld, document, matches, texts
+from tests.support.lead_qualification import LeadWorld, texts
 from tests.support.stack import Stack, running_stack
+
+OWNER = "kim@marlowe.example"
+
+pytestmark = pytest.mark.skipif(
+    os.environ.get("STEPWELL_PROOFS") != "1", reason="Minutes long: STEPWELL_PROOFS=1 (make soak) runs it."
+)
+
+
+@pytest.fixture
+def world() -> Iterator[LeadWorld]:
+    with LeadWorld() as made:
+        yield made
+
+
+@pytest.fixture
+def stack(world: LeadWorld, tmp_path: Path) -> Iterator[Stack]:
+    """A whole Stepwell with a workspace in which there is nothing yet."""
+    with running_stack(tmp_path, extra=world.environment) as running:
+        running.manage("create_tenant", "marlowe", "--name", "Marlowe Freight", "--owner", OWNER)
+        yield running
+
+
+@pytest.fixture
+def page(stack: Stack) -> Iterator[Page]:
+    """A browser of its own: the proof needs nothing of the browser tests' plugins."""
+    chromium = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(chromium.executable),
+            args=list(chromium.args),
+            env={**os.environ, **chromium.environment},
+        )
+        page = browser.new_page(base_url=stack.url, viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=30_000)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        expect.set_options(timeout=5_000)
+        browser.close()
+        assert errors == []
+
+
+def differences(stack: Stack) -> list[str]:
+    """What differs in the draft from the workflow of the mockups."""
+    said = stack.manage(
+        "shell",
+        "-c",
+        "import json; from workflows.models import Workflow; from workflows.services.drafts import compile_draft;"
+        "from tests.support.lead_qualification import matches;"
+        "print(json.dumps(matches(compile_draft(Workflow.objects.get(tenant__slug='marlowe')))))",
+    )
+    found: list[str] = json.loads(said.splitlines()[-1])
+    return found
+
+
+def picture(keys: Keys, name: str) -> None:
+    """Desk and phone, light and dark, where STEPWELL_SHOTS names a folder."""
+    folder = os.environ.get("STEPWELL_SHOTS")
+    if not folder:
+        return
+    for size, (width, height) in {"desk": (1440, 900), "phone": (390, 844)}.items():
+        for theme in ("light", "dark"):
+            keys.page.set_viewport_size({"width": width, "height": height})
+            keys.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            keys.page.screenshot(path=f"{folder}/{name}.{size}.{theme}.png", full_page=True)
+    keys.page.set_viewport_size({"width": 1440, "height": 900})
+    keys.page.emulate_media(color_scheme="light")
+
+
+def test_the_lead_qualification_is_made_and_run_by_keyboard_alone(page: Page, stack: Stack, world: LeadWorld):
+    keys = Keys(page)
+    sign_in(keys, stack.sign_in_link_for(OWNER))
+    build(keys, f"http://{world.crm.host}")
+    assert differences(stack) == []
+    assert axe_violations(page) == []
+    picture(keys, "built")
+    address = page.url
+    try_first(keys)
+    for name in (lead.RESEARCH, lead.SCORE, lead.HISTORY, lead.COMBINE, lead.WORTH):
+        try_step(keys, name)
+    picture(keys, "tested")
+    publish(keys, "The first one", 1)
+    run_it(keys)
+    picture(keys, "run")
+    assert [sent["score"] for sent in world.sent("/crm/companies/update")] == [82]
+    # What stands behind the gates has data now.
+    page.goto(address)
+    page.wait_for_load_state("load")
+    for name in (lead.EACH, lead.DRAFT, lead.TONE, lead.BRIEF):
+        try_step(keys, name)
+    change(keys)
+    publish(keys, "Doubt every claim", 2)
+    compare(keys)
+    picture(keys, "compared")
+    roll_back(keys)
+    assert differences(stack) == []
+    keys.press("j")
+    publish(keys, "Back to the first", 3)
+    assert keys.complaints == [], "\n".join(keys.complaints)
 
 
 def sign_in(keys: Keys, link: str) -> None:
@@ -272,7 +372,10 @@ def change(keys: Keys) -> None:
     keys.press("Enter")
     expect(keys.page.locator('[data-name="Let it rest"]')).to_have_count(0)
     # The focus goes to what stands beside it.
-    assert keys.page.evaluate("() => document.activeElement.closest('[data-card]')?.dataset.name") in (lead.COMBINE, lead.WORTH)
+    assert keys.page.evaluate("() => document.activeElement.closest('[data-card]')?.dataset.name") in (
+        lead.COMBINE,
+        lead.WORTH,
+    )
     keys.press("ControlOrMeta+z")
     expect(keys.page.locator('[data-name="Let it rest"]')).to_have_count(1)
     keys.press("ControlOrMeta+Shift+z")

@@ -365,7 +365,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     (
         "Workspace",
         (
-            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
+            NavItem("triggers", "Triggers", "zap", "triggers:index"),
             NavItem("connections", "Connections", "plug", "workflows:connections", needs="manage_keys"),
             NavItem("team", "Team & roles", "users", "workflows:team", needs="manage_people"),
             NavItem("api_keys", "API keys", "key-round", "workflows:api_keys", needs="manage_keys"),
