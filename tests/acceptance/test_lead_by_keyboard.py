@@ -84,7 +84,7 @@ def picture(keys: Keys, name: str) -> None:
     for size, (width, height) in {"desk": (1440, 900), "phone": (390, 844)}.items():
         for theme in ("light", "dark"):
             keys.page.set_viewport_size({"width": width, "height": height})
-            keys.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            keys.page.emulate_media(color_scheme=theme)
             keys.page.screenshot(path=f"{folder}/{name}.{size}.{theme}.png", full_page=True)
     keys.page.set_viewport_size({"width": 1440, "height": 900})
     keys.page.emulate_media(color_scheme="light")
@@ -243,7 +243,7 @@ def openers(keys: Keys, said: Mapping[str, Any]) -> None:
     keys.press("Space")
     keys.expect_said(f"{lead.TONE} lifted, position 2 of 2 in {lead.EACH}")
     keys.carry("ArrowUp", f"before {lead.DRAFT}")
-    keys.expect_said(f"uses {lead.DRAFT}" if False else f"position 1 of 2 in {lead.EACH}")
+    keys.expect_said(f"position 1 of 2 in {lead.EACH}")
     keys.carry("ArrowLeft", f"{lead.TONE}, position")
     keys.press("Escape")
     keys.expect_said(f"{lead.TONE} is back in its place.")
