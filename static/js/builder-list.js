@@ -6,9 +6,17 @@
   stepwell.openCards = openKeys;
   const foldedKeys = () => [...document.querySelectorAll("#steps [data-nest]:not([open])")].map((nest) => nest.dataset.nest);
 
-  // Every answer draws the same cards open as the page has.
+  // Every answer draws the same cards open as the page has, or is about to have.
+  const turning = new Set();
+  const willBeOpen = () => {
+    let keys = openKeys();
+    for (const { key, how } of turning) keys = how === "alone" ? [key] : how === "close" ? keys.filter((one) => one !== key) : [...new Set([...keys, key])];
+    return keys;
+  };
   document.addEventListener("htmx:config:request", (event) => {
-    event.detail.ctx.request.headers["Stepwell-Open"] = openKeys().join(",");
+    const { request } = event.detail.ctx;
+    // What turns a card says what is open now: the answer closes what has to close.
+    request.headers["Stepwell-Open"] = ((request.method ?? "GET").toUpperCase() === "GET" ? openKeys() : willBeOpen()).join(",");
     event.detail.ctx.request.headers["Stepwell-Folded"] = foldedKeys().join(",");
   });
 
@@ -25,9 +33,24 @@
     }
   };
 
+  // An edit that is under way draws the cards open that were so when it was sent: a card that turns waits for its answer.
+  const edits = new Set();
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => (ctx.request?.method ?? "GET").toUpperCase() !== "GET" && edits.add(ctx));
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => edits.delete(ctx));
+  const answered = async () => {
+    while (edits.size) await new Promise((resolve) => document.addEventListener("htmx:finally:request", () => setTimeout(resolve), { once: true }));
+  };
+
   const load = async (key, how) => {
-    await stepwell.flush();
-    await htmx.ajax("GET", `${base()}steps/${encodeURIComponent(key)}/${how ? `?${how}=1` : ""}`, { source: steps(), target: "#steps", swap: "none" });
+    const turn = { key, how };
+    turning.add(turn);
+    try {
+      await stepwell.flush();
+      await answered();
+      await htmx.ajax("GET", `${base()}steps/${encodeURIComponent(key)}/${how ? `?${how}=1` : ""}`, { source: steps(), target: "#steps", swap: "none" });
+    } finally {
+      turning.delete(turn);
+    }
     remember();
   };
   const open = async (key, { beside = false, field = "", focus = true } = {}) => {
@@ -81,8 +104,11 @@
   // What follows an edit: the address, closing what asked, and focus where the work goes on.
   document.addEventListener("builder:changed", (event) => {
     const { focus, key } = event.detail;
-    document.querySelector("#dialogs dialog[open]")?.close();
-    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
+    // An answer closes what its question was asked in; what was opened meanwhile stays.
+    const from = event.target;
+    const asked = (box) => !from.isConnected || from === document || from === document.body || box.contains(from);
+    for (const dialog of document.querySelectorAll("#dialogs dialog[open]")) if (asked(dialog)) dialog.close();
+    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) if (asked(menu)) menu.hidePopover();
     remember();
     // A switch that was pressed keeps its own state through a morph: it says what the card says.
     for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";

@@ -35,7 +35,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
       const answer = await fetch(handsOver ? button.formAction : form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
       if (answer.status === 204) {
         const told = answer.headers.get("HX-Trigger");
-        if (told) stepwell.toast(JSON.parse(told).toast.text);
+        if (told) stepwell.toast(JSON.parse(told).toast.text, { topic: "review" });
         form.dispatchEvent(new CustomEvent("gate:decided", { bubbles: true }));
         follow(form.closest(".gate"));
         return;
