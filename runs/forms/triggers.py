@@ -42,7 +42,7 @@ class TriggerForm(forms.Form):
         help_text="An expression such as trigger.data.id: the same value starts one run. Empty: every event starts its own.",
     )
     dedupe_for_s = forms.IntegerField(
-        label="For so many seconds",
+        label="For how long, in seconds",
         required=False,
         min_value=1,
         max_value=90 * DAY_S,

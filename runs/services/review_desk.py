@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`order`: ids of every gate that fits the filter, as they stand in the list; `entries` are the first of them."""
+    """`listed`: how many of mine fit the filter. `order`: ids of every gate that fits the filter, as they stand in the list; `entries` are the first of them."""
 
     filter: DeskFilter
     entries: tuple[Entry, ...]
@@ -53,6 +53,7 @@ class Desk:
     mine_count: int
     all_count: int
     overdue_count: int
+    listed: int
     workflows: tuple[tuple[UUID, str, int], ...]
     by_run: dict[UUID, int]
 
@@ -83,14 +84,15 @@ def desk_order(actor: Actor, wanted: DeskFilter) -> tuple[UUID, ...]:
 
 
 def desk_news(actor: Actor, wanted: DeskFilter) -> tuple[tuple[UUID, ...], dict[str, int]]:
-    """The same ids, and how many wait: `all`, `mine`, `overdue`, whatever the filter. Three queries."""
-    order, _, counts, _, _ = _read(actor, wanted)
-    return order, {name: counts[name] for name in ("all", "mine", "overdue")}
+    """The same ids, and how many wait: `all`, `mine`, `overdue` whatever the filter, `listed` of mine within it.
+    Three queries."""
+    order, _, _, counts, _, _ = _read(actor, wanted)
+    return order, {name: counts[name] for name in ("all", "mine", "overdue", "listed")}
 
 
 def desk(actor: Actor, wanted: DeskFilter) -> Desk:
     """The inbox. Six queries at most, however many gates wait."""
-    order, mine, counts, by_workflow, by_run = _read(actor, wanted)
+    order, mine, voted, counts, by_workflow, by_run = _read(actor, wanted)
     now = utc_now()
     found = {review.pk: review for review in open_reviews(actor.tenant).filter(pk__in=order[:SHOWN])}
     reviews = [found[pk] for pk in order[:SHOWN] if pk in found]
@@ -104,7 +106,7 @@ def desk(actor: Actor, wanted: DeskFilter) -> Desk:
             item=items.get(review.pk, ""),
             line=one_line(text_of(review.content)) or review.instructions,
             mine=review.pk in mine,
-            who=people(review.assignees),
+            who="You have decided" if review.pk in voted else people(review.assignees),
             overdue=review.due_at if review.due_at is not None and review.due_at < now else None,
         )
         for review in reviews
@@ -116,6 +118,7 @@ def desk(actor: Actor, wanted: DeskFilter) -> Desk:
         mine_count=counts["mine"],
         all_count=counts["all"],
         overdue_count=counts["overdue"],
+        listed=counts["listed"],
         workflows=tuple(
             sorted(
                 ((pk, names.get(pk, ""), number) for pk, number in by_workflow.items()),
@@ -128,7 +131,7 @@ def desk(actor: Actor, wanted: DeskFilter) -> Desk:
 
 def _read(
     actor: Actor, wanted: DeskFilter
-) -> tuple[tuple[UUID, ...], frozenset[UUID], Counter[str], Counter[UUID], Counter[UUID]]:
+) -> tuple[tuple[UUID, ...], frozenset[UUID], frozenset[UUID], Counter[str], Counter[UUID], Counter[UUID]]:
     now = utc_now()
     far = datetime.max.replace(tzinfo=now.tzinfo)
     gates = open_reviews(actor.tenant).select_related(None).order_by()
@@ -166,6 +169,7 @@ def _read(
         fits = own if wanted.show == "mine" else late if wanted.show == "overdue" else True
         if fits and wanted.workflow in (None, workflow):
             # Items of one run open together; they stand as they are numbered.
+            counts["listed"] += own
             found.append((not own, due or far, created, run, indexes_of(scope or ""), pk))
     order = tuple(entry[-1] for entry in sorted(found))
-    return order, frozenset(mine), counts, by_workflow, by_run
+    return order, frozenset(mine), voted, counts, by_workflow, by_run

@@ -97,9 +97,12 @@ def table(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     )
     items = item_names(mine)
     results: list[tuple[str, str, bool]] = []
+    problem = ""
     if request.method == "POST":
         done: set[uuid.UUID] = set()
         wanted = ManyForm(request.POST, reviews=mine).wanted()
+        if not wanted and mine:
+            problem = "Choose rows first, or say in a row what is decided."
         for review, error in decide_many(actor=request.actor, decisions=wanted):
             name = items.get(review.pk, "") or review.title
             results.append(
@@ -119,10 +122,11 @@ def table(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         "rows": rows,
         "buttons": list(buttons.items()),
         "results": results,
+        "problem": problem,
         "went": sum(ok for _, _, ok in results),
         "others": len(waiting) - len(mine) - sum(ok for _, _, ok in results),
     }
-    return render(request, "reviews/table.html", context)
+    return render(request, "reviews/table.html", context, status=422 if problem else 200)
 
 
 @require_http_methods(["GET", "POST"])

@@ -50,14 +50,18 @@ stepwell.enliven("[data-desk]", (desk) => {
   };
   const show = (counts) => {
     for (const [which, number] of Object.entries(counts))
-      for (const place of document.querySelectorAll(`[data-desk-n="${which}"]`)) place.textContent = number;
+      for (const place of document.querySelectorAll(`[data-desk-n="${which}"]`)) {
+        place.textContent = number;
+        // A badge of nothing is none; the filters say their zero.
+        if (place.classList.contains("count")) place.hidden = !number;
+      }
     if (counts.mine !== undefined) stepwell.countReviews(counts.mine);
   };
   const drop = (id) => {
     const row = rows().find((one) => one.dataset.deskItem === id);
     if (!row) return;
     const group = row.closest("ul")?.previousElementSibling;
-    const gone = ["all", ...(group?.querySelector('[data-desk-n="mine"]') ? ["mine"] : []), ...(row.querySelector(".tag--bad") ? ["overdue"] : [])];
+    const gone = ["all", ...(group?.querySelector('[data-desk-n="listed"]') ? ["mine", "listed"] : []), ...(row.querySelector(".tag--bad") ? ["overdue"] : [])];
     // Shown at once; what the server counts comes with the next look.
     show(Object.fromEntries(gone.map((one) => [one, Math.max(0, Number(document.querySelector(`[data-desk-n="${one}"]`)?.textContent) - 1)])));
     const others = group?.querySelector("[data-desk-others]");

@@ -16,12 +16,5 @@ stepwell.enliven("[data-many]", (form) => {
     say();
   });
   form.addEventListener("change", say);
-  form.addEventListener("keydown", (event) => {
-    const box = event.key === "x" && !stepwell.typing(event) && stepwell.singleKeys?.() && event.target.closest("[data-item]")?.querySelector('[name="pick"]');
-    if (!box || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    box.checked = !box.checked;
-    say();
-  });
   say();
 });

@@ -36,6 +36,7 @@
       if (number !== asked) return;
       if (!answer.ok) throw new Error(answer.status);
       side.innerHTML = await answer.text();
+      htmx.process(side);
       const body = side.querySelector(".insp__body:not([hidden])");
       if (top && body && !body.matches("[data-follow]")) body.scrollTop = top;
     } catch {
