@@ -18,6 +18,7 @@ from django.utils import timezone
 from bench.pages import RUNS, Browser, finished_run
 from bench.report import equal, section, spent
 from bench.support import DATA_DIR, Bench
+from runs.services.keep_statistics import keep_statistics
 from runs.services.roll_up import roll_up
 from runs.views.history import PAGES
 from tests.support.big_history import HTMX, BigHistory, Page, pages
@@ -67,6 +68,8 @@ def _fill(history: BigHistory, many: int, *, seed: int, share: int) -> None:
     history.more_gates(GATES // share, now)
     history.more_notifications(2_000 // share, now)
     history.more_views(20 // share + 1)
+    # As the keeper does.
+    keep_statistics()
     while roll_up(at_once=1_000):
         pass
 
