@@ -3,7 +3,7 @@
 1. Take the data folder and look whether the port is free; else say what to do and stop.
 2. Start the embedded Redis, unless REDIS_URL names one.
 3. Prepare the database (migrations, templates, demo tenant) in a process of its own.
-4. Start the web and wait until it answers; then workers and keeper; print the address and a one-time sign-in link.
+4. Start web, workers and keeper, wait until the web answers, print the address and a one-time sign-in link.
 5. Restart what ends, until Ctrl-C or SIGTERM; then stop web, keeper, workers, Redis in this order.
 """
 
@@ -187,9 +187,8 @@ def launch(options: Options) -> int:
             if supervisor.stopping:
                 return 0
             raise
-        first, *others = services(options, environment)
-        # Alone at first: four processes that import at once would keep the one that a person waits for from the machine.
-        web = supervisor.add(first)
+        children = [supervisor.add(service) for service in services(options, environment)]
+        web = children[0]
         supervisor.wait_until(
             lambda: web.ends_in_a_row >= HOPELESS_STARTS or web_answers(options), patience_s=READY_SECONDS
         )
@@ -197,8 +196,6 @@ def launch(options: Options) -> int:
             return 0
         if not web_answers(options):
             raise LaunchError(f"The web process does not answer:\n{web.log_tail()}")
-        for service in others:
-            supervisor.add(service)
         say(welcome(options, path))
         supervisor.run()
     finally:
