@@ -14,14 +14,15 @@ from workflows.models import Workflow
 from workflows.templatetags.ui import look_of
 
 _LOOKED_AT = 60
+_TESTS = 20
 _OVER = (StepStatus.COMPLETED, StepStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class LastTest:
-    """`took_ms` of the last attempt and its waits; `cost` in US dollars, 0 where no model was paid."""
+    """`number` of the run, `took_ms` of the last attempt and its waits; `cost` in US dollars, 0 where no model was paid."""
 
-    run: str
+    number: int
     at: datetime
     shape: str
     icon: str
@@ -35,15 +36,19 @@ def last_tests(workflow: Workflow) -> dict[str, LastTest]:
     behind it, or in the newest run. Two queries; only the newest 60 runs are looked at.
     """
     runs = Run.objects.filter(workflow=workflow, tenant_id=workflow.tenant_id, completed_at__isnull=False)
-    wanted: dict[str | None, tuple[object, int, datetime]] = {}
-    for pk, kind, step, number, at in runs.order_by("-created_at").values_list(
-        "pk", "kind", "from_step", "number", "created_at"
+    about: dict[object, tuple[int, datetime]] = {}
+    whole = False
+    for pk, kind, number, at in runs.order_by("-created_at").values_list(
+        "pk", "kind", "number", "created_at"
     )[:_LOOKED_AT]:
-        # A replay and a whole run say something of every step, a test of one only of that one.
-        wanted.setdefault(step if kind == Run.Kind.STEP else None, (pk, number, at))
-    if not wanted:
+        # Tests of one step take over what stands before it, so several of them together know the steps.
+        if kind == Run.Kind.STEP and len(about) < _TESTS:
+            about[pk] = (number, at)
+        elif kind != Run.Kind.STEP and not whole:
+            whole = True
+            about[pk] = (number, at)
+    if not about:
         return {}
-    about = {pk: (number, at) for pk, number, at in wanted.values()}
     rows = StepRun.objects.filter(
         run__in=list(about), tenant_id=workflow.tenant_id, status__in=_OVER, reused=False, pinned=False
     ).filter(Q(scope="") | Q(step_key=F("run__from_step"), scope__endswith="[0]"))
@@ -56,5 +61,5 @@ def last_tests(workflow: Workflow) -> dict[str, LastTest]:
             continue
         look = look_of(status, retried=attempt > 1)
         took = int((ended - started).total_seconds() * 1000)
-        found[key] = LastTest(f"Run {number}", at, look.shape, look.icon, look.word.lower(), took, cost)
+        found[key] = LastTest(number, at, look.shape, look.icon, look.word.lower(), took, cost)
     return found

@@ -50,7 +50,12 @@
   // With {action, post, values} its button sends the values there.
   document.addEventListener("toast", ({ detail }) => {
     const { text, post, values } = detail;
-    const onAction = post ? () => htmx.ajax("POST", post, { values, target: "#dialogs", swap: "innerHTML settle:0" }) : undefined;
+    const act = () => {
+      // What the answer asks goes where dialogs stand; elsewhere it has only events.
+      const box = document.getElementById("dialogs");
+      return htmx.ajax("POST", post, { values, target: box ?? document.body, swap: box ? "innerHTML settle:0" : "none" });
+    };
+    const onAction = post ? act : undefined;
     stepwell.toast(text, { ...detail, onAction });
   });
 })();

@@ -95,9 +95,10 @@ def test_describe_take_test_with_a_sample_and_drop_a_change(own_page: Page, mode
     expect(result.get_by_text("Passed")).to_be_visible(timeout=30_000)
     expect(result.locator("dl.fields dt")).to_have_text(["score", "reasons"])
     expect(result.locator("dl.fields li")).to_have_text(SCORED["reasons"])
-    expect(result.locator(".runprompt").first).to_contain_text("Weekly reefer lanes, 140 a month")
+    expect(result.locator(".sentprompt").first).to_contain_text("Weekly reefer lanes, 140 a month")
     expect(result.get_by_role("button", name="Copy")).to_be_visible()
     expect(page.locator("#lasttest-score")).to_contain_text(re.compile(r"\d (ms|s)"))
+    expect(page.locator("#lasttest-tidy")).to_contain_text(re.compile(r"\d (ms|s)"))
     assert axe_violations(page) == []
 
     # Once more: only this step is asked. The provider's trouble is told in words.
@@ -120,3 +121,29 @@ def test_describe_take_test_with_a_sample_and_drop_a_change(own_page: Page, mode
     page.get_by_role("link", name="Drop it").click()
     page.wait_for_url(address)
     expect(page.locator("#flow [data-step]")).to_have_count(2)
+
+
+def test_samples_are_kept_removed_and_brought_back(own_page: Page, stack: Stack) -> None:
+    page = own_page
+    page.get_by_role("link", name="Text pipeline", exact=True).first.click()
+    page.wait_for_url(re.compile(r"/workflows/[0-9a-f-]{36}/$"))
+    address = page.url
+    page.locator("#topbar-run, .topbar a.btn").filter(has_text="Run").first.click()
+    dialog = page.locator("#start-run")
+    # A workflow of a template brings sample data; it is what the first run is filled in with.
+    expect(dialog.get_by_label("Fill in with")).to_have_text(re.compile("Sample data"))
+    expect(dialog.get_by_label("Text")).to_have_value(re.compile("Rivers of the north"))
+    dialog.get_by_label("Text").fill("Something of my own.")
+    dialog.get_by_text("Save as a sample").click()
+    dialog.get_by_role("textbox", name="Name").fill("My own")
+    dialog.get_by_role("textbox", name="Name").press("Enter")
+    expect(page.get_by_text("“My own” is kept as a sample.")).to_be_visible()
+    dialog.get_by_label("Fill in with").select_option(label="Sample data")
+    expect(dialog.get_by_label("Text")).to_have_value(re.compile("Rivers of the north"))
+    assert axe_violations(page) == []
+    page.goto(f"{address}samples/")
+    page.get_by_role("button", name="Remove My own").click()
+    expect(page.get_by_role("heading", name="My own")).to_have_count(0)
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="My own")).to_be_visible()
+    assert axe_violations(page) == []
