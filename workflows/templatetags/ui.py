@@ -25,6 +25,13 @@ from workflows.presenters.people import hue_of, initials
 
 register = template.Library()
 
+
+@register.filter
+def a_or_an(word: str) -> str:
+    """``{{ "input"|a_or_an }}``: “an input”. By the letter, which is enough for the words of the pages."""
+    return f"{'an' if word[:1].lower() in 'aeio' else 'a'} {word}"
+
+
 NOTHING = "–"  # an en dash: this figure does not apply
 FALLBACK_ICON = "puzzle"  # for step types of third parties that name a symbol the sprite does not have
 
