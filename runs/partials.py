@@ -17,6 +17,7 @@ from django.template.loader import render_to_string
 from runs.models import Run
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.cases import Case
+from workflows.tenancy.models import User
 
 _KEPT_RUNS = 200
 
@@ -57,7 +58,8 @@ class Fix:
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """What the page shows because of who looks. `refusals`: review id → why this person may not decide it. `fixes` are
-    in the order of their effort; `case` is what else the failure's cause has stopped, None when nothing else."""
+    in the order of their effort; `case` is what else the failure's cause has stopped, None when nothing else. `people`:
+    to whom a gate can be handed over."""
 
     may_control: bool = False
     may_run: bool = False
@@ -66,6 +68,7 @@ class Viewer:
     fixes: tuple[Fix, ...] = ()
     case: Case | None = None
     case_model: tuple[str, str] = ("", "")
+    people: tuple[User, ...] = ()
 
 
 def part_ids(run: RunSnapshot) -> list[str]:

@@ -68,9 +68,12 @@ def run_changed(run_id: UUID | str, tenant_id: UUID | str, seq: int) -> None:
     _publisher().run_changed(UUID(str(run_id)), UUID(str(tenant_id)), seq)
 
 
-def open_text(run_id: UUID | str, step_run_id: UUID | str, attempt_id: UUID | str) -> TextWriter:
-    """A writer for the live text of one attempt."""
-    return TextWriter(_publisher(), UUID(str(run_id)), UUID(str(step_run_id)), UUID(str(attempt_id)))
+def open_text(
+    run_id: UUID | str, step_run_id: UUID | str, attempt_id: UUID | str, *, inner: bool = False
+) -> TextWriter:
+    """A writer for the live text of one attempt; `inner`: of a step inside a container, for who looks at its item."""
+    ids = (UUID(str(run_id)), UUID(str(step_run_id)), UUID(str(attempt_id)))
+    return TextWriter(_publisher(), *ids, inner=inner)
 
 
 def read_text(attempt_id: UUID | str) -> str:
@@ -91,12 +94,15 @@ def flush(timeout_s: float = 2.0) -> bool:
 class TextWriter:
     """The live text of one attempt. `write` may be called from any thread."""
 
-    def __init__(self, publisher: Publisher, run_id: UUID, step_run_id: UUID, attempt_id: UUID) -> None:
+    def __init__(
+        self, publisher: Publisher, run_id: UUID, step_run_id: UUID, attempt_id: UUID, *, inner: bool = False
+    ) -> None:
         self._publisher = publisher
         self._channel = text_channel(run_id)
         self._key = text_key(attempt_id)
         self._step = str(step_run_id)
         self._attempt = str(attempt_id)
+        self._inner = {"inner": True} if inner else {}
         self._lock = threading.Lock()
         # Told, as one text, and what came since; both are joined lazily, so that a long text costs no copies.
         self._told: list[str] = []
@@ -146,7 +152,8 @@ class TextWriter:
             whole = "".join(self._told) if self._store_whole else None
         stored = delta.encode() if whole is None else whole.encode()
         expected = (self._stored_bytes if whole is None else 0) + len(stored)
-        message = {"step": self._step, "attempt": self._attempt, "offset": offset, "delta": delta}
+        place = {"step": self._step, "attempt": self._attempt, **self._inner}
+        message = {**place, "offset": offset, "delta": delta}
         return Batch(
             writer=self,
             key=self._key,

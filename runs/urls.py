@@ -20,6 +20,7 @@ from runs.views import (
     runs,
     saved,
     start,
+    triggers,
     try_step,
     what_if,
 )
@@ -85,6 +86,15 @@ review_pages: list[URLPattern | URLResolver] = [
     path("<uuid:pk>/decide/", reviews.decide, name="decide"),
 ]
 
+trigger_pages: list[URLPattern | URLResolver] = [
+    path("", triggers.index, name="index"),
+    path("new/", triggers.create, name="new"),
+    path("<uuid:pk>/<str:key>/", triggers.detail, name="detail"),
+    path("<uuid:pk>/<str:key>/try/", triggers.attempt, name="try"),
+    path("<uuid:pk>/<str:key>/switch/", triggers.switch, name="switch"),
+    path("<uuid:pk>/<str:key>/remove/", triggers.remove, name="remove"),
+]
+
 outbox_pages: list[URLPattern | URLResolver] = [path("", outbox.index, name="index")]
 
 notification_pages: list[URLPattern | URLResolver] = [
@@ -97,6 +107,7 @@ notification_pages: list[URLPattern | URLResolver] = [
 urlpatterns: list[URLPattern | URLResolver] = [
     path("runs/", include((run_pages, "runs"))),
     path("reviews/", include((review_pages, "reviews"))),
+    path("triggers/", include((trigger_pages, "triggers"))),
     path("outbox/", include((outbox_pages, "outbox"))),
     path("notifications/", include((notification_pages, "notifications"))),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 from django import forms
 
@@ -12,8 +13,9 @@ from templates_app.services.documents import FIELDS
 from workflows.definition.graph import Definition, VariableDef, VariableKind, VariableType
 from workflows.forms.builder import read_value
 from workflows.lib.jsontypes import JSONObject
-from workflows.models import Workflow
+from workflows.models import SampleInput, Workflow
 from workflows.selectors import visible_workflows
+from workflows.services.samples import find_sample, samples_of
 from workflows.tenancy.models import Tenant
 
 
@@ -33,7 +35,7 @@ class SaveForm(forms.Form):
         help_text="Choosing one gives it a new revision, which its workflows are offered.",
     )
     name = forms.CharField(
-        max_length=FIELDS["name"][0], required=False, help_text="Left empty: the workflow's name."
+        max_length=FIELDS["name"][0], required=False, help_text="Left empty: the workflow’s name."
     )
     category = forms.CharField(
         max_length=FIELDS["category"][0], required=False, help_text="Left empty: Your team."
@@ -42,7 +44,7 @@ class SaveForm(forms.Form):
         max_length=FIELDS["description"][0],
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="What it does, in a sentence or two. Left empty: the workflow's own.",
+        help_text="What it does, in a sentence or two. Left empty: the workflow’s own.",
     )
     outcome = forms.CharField(
         max_length=FIELDS["outcome"][0], required=False, help_text="What one has in hand afterwards."
@@ -57,7 +59,33 @@ class SaveForm(forms.Form):
         if isinstance(renews, forms.ModelChoiceField):
             renews.queryset = WorkflowTemplate.objects.for_tenant(tenant).order_by("name", "pk")
         self.fields["category"].widget.attrs["list"] = "known-categories"
+        if samples := self._samples(tenant):
+            self.fields["sample"] = forms.ChoiceField(
+                choices=[("", "None"), *((str(one.pk), one.name) for one in samples)],
+                required=False,
+                label="Sample data",
+                help_text="People run it once with this, to see it work. Whoever sees the template can read it.",
+            )
         self.categories = categories
+
+    def _samples(self, tenant: Tenant) -> list[SampleInput]:
+        """Those of the workflow that is chosen; none while none is."""
+        chosen = self.data.get("workflow") if self.is_bound else self.initial.get("workflow")
+        try:
+            pk = chosen.pk if isinstance(chosen, Workflow) else UUID(str(chosen))
+        except ValueError:
+            return []
+        workflow = visible_workflows(tenant).filter(pk=pk).first()
+        return list(samples_of(workflow)) if workflow is not None else []
+
+    @property
+    def sample_field(self) -> forms.BoundField | None:
+        return self["sample"] if "sample" in self.fields else None
+
+    def sample(self) -> SampleInput | None:
+        """The sample that was chosen, of the workflow that was chosen."""
+        said = self.cleaned_data.get("sample") or ""
+        return find_sample(self.cleaned_data["workflow"], said) if said else None
 
 
 class UseForm(forms.Form):

@@ -14,10 +14,12 @@ from runs.api.shapes import EarlyDecisionOut, ReviewOut, ReviewPage, early_json,
 from runs.api.trace import Values
 from runs.engine.statuses import RunStatus
 from runs.models import Review
+from runs.services import reassign_review
 from runs.services.decide_review import decide_early, decide_review, steps_to_change
 from runs.services.viewing import is_for
 from workflows.api.base import THING, WRITE_THING, Body, Filters, answer, errors, example, page
 from workflows.api.workflows import actor_of
+from workflows.lib.errors import Invalid, Problem
 from workflows.lib.jsontypes import JSONObject
 from workflows.tenancy.access import get_or_404
 from workflows.tenancy.actor import Actor
@@ -55,6 +57,11 @@ class DecisionIn(Body):
             "fields": self.fields,
             "to_step": self.to_step,
         }
+
+
+class HandOverIn(Body):
+    to: str = Field(..., max_length=254, description="Email address of the member who shall decide.")
+    note: str = Field("", max_length=500, description="What they are told with it.")
 
 
 class EarlyDecisionIn(DecisionIn):
@@ -141,6 +148,26 @@ def decide(request: HttpRequest, id: str, body: DecisionIn) -> HttpResponse:
     review = _get(request, id, Permission.REVIEW)
     decide_review(review=review, actor=actor_of(request), **body.said())
     return answer(_shown(actor_of(request), [_get(request, id)], whole=True)[0])
+
+
+@router.post(
+    "/{id}/hand-over",
+    response={200: ReviewOut, **WRITE_THING},
+    operation_id="hand_over_review",
+    summary="Hand a review over to another person",
+    openapi_extra=example({"to": "ana@example.com", "note": "You know this customer."}),
+)
+def hand_over(request: HttpRequest, id: str, body: HandOverIn) -> HttpResponse:
+    """Who may decide it lets another member decide in their place; they are told. 409 when it does not wait any more."""
+    actor = actor_of(request)
+    review = _get(request, id, Permission.REVIEW)
+    to = reassign_review.person_called(actor, body.to)
+    if to is None:
+        message = f"Nobody in this workspace has the address {body.to}."
+        fix = "Name the email address of a member who may review."
+        raise Invalid(message, problems=(Problem("unknown_person", message, field="to", fix=fix),))
+    reassign_review.hand_over(review=review, actor=actor, to=to, note=body.note.strip())
+    return answer(_shown(actor, [_get(request, id)], whole=True)[0])
 
 
 @early_router.post(

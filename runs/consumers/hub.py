@@ -10,7 +10,7 @@ gap: `subscribe`, then `read_text`, then drop of each message what the text alre
     finally:
         unsubscribe()
 
-A message is `{"step", "attempt", "offset", "delta"}`, shared by all listeners: read it, do not change it. RESYNC means
+A message is `{"step", "attempt", "offset", "delta"}`, with `"inner"` for steps inside containers, shared by all listeners: read it, do not change it. RESYNC means
 that messages may be missing (Redis was away, or the listener was too slow): read the texts again.
 """
 

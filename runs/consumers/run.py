@@ -3,7 +3,8 @@
 1. Before it accepts, it asks whether the person is a member of the run's tenant; a stranger gets what a missing run gets.
 2. It listens first and reads then, so that nothing falls in between: group and text subscription, then the run as it is.
 3. A page that shows an older state gets all fragments, later only those whose values changed.
-4. Text: the string so far, then deltas; what the page already has is cut by offset (code points).
+4. Text: the string so far, then deltas; what the page already has is cut by offset (code points). Texts of items go
+   only to pages that show them (`{"watch": [attempt, …]}`): a thousand items write more than anybody reads.
 5. Rights are asked again every 30 s and when a membership changes; a person who lost them is shown out.
 """
 
@@ -37,6 +38,10 @@ from workflows.tenancy.models import Membership, User
 log = structlog.get_logger(__name__)
 
 RIGHTS_SECONDS = 30.0
+# Figures change at most four times a second (design README §5); a busy fan-out would send its card far more often.
+PARTS_SECONDS = 0.25
+# Texts of items that one page may watch at a time.
+MOST_WATCHED = 8
 TEXTS_WAITING = 500
 # Close codes: before accepting they become an HTTP refusal, after it the page reads them.
 NOT_THERE, SHOWN_OUT = 4404, 4403
@@ -57,6 +62,7 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.run_id: uuid.UUID = self.scope["url_route"]["kwargs"]["pk"]
         self.seen: _Seen | None = None
         self.sent_chars: dict[str, int] = {}
+        self.watched: set[str] = set()
         self.tasks: list[asyncio.Task[None]] = []
         self.unsubscribe: hub.Unsubscribe | None = None
         self.sending = asyncio.Lock()
@@ -90,9 +96,14 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """The page says nothing that matters; `ping` is answered so that it can tell a dead line from a quiet run."""
+        """`ping` is answered, so that the page can tell a dead line from a quiet run; `watch` names texts of items."""
         if text_data == "ping":
             await self._send({"type": "pong"})
+        elif text_data and len(text_data) < 1_000:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                await self._watch(
+                    {str(uuid.UUID(one)) for one in json.loads(text_data)["watch"][:MOST_WATCHED]}
+                )
 
     # --- what the channel layer brings ------------------------------------------------------------
 
@@ -154,6 +165,7 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             # Cleared before reading: a change during the reading is read again.
             self.dirty.clear()
             await self._catch_up()
+            await asyncio.sleep(PARTS_SECONDS)
 
     async def _catch_up(self, first: str | None = None) -> None:
         """Read the run, send what the page does not show yet. `first`: the state that the page was printed with."""
@@ -218,6 +230,8 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             step_run, attempt, offset, delta = (
                 message[key] for key in ("step", "attempt", "offset", "delta")
             )
+            if "inner" in message and attempt not in self.watched:
+                continue
             sent = self.sent_chars.get(attempt)
             if sent is None or offset > sent:
                 # A text that began before we listened, or a hole: the string holds everything up to this delta.
@@ -226,9 +240,24 @@ class RunConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             if offset + len(delta) > sent >= offset:
                 await self._send_delta(step_run, attempt, sent, delta[sent - offset :])
 
+    async def _watch(self, attempts: set[str]) -> None:
+        """Follow the texts of these attempts of items too, from what they hold on; others are no longer sent."""
+        known = self.watched
+        self.watched = await self._mine(attempts)
+        for attempt in self.watched - known:
+            await self._send_text("", attempt)
+
+    @database_sync_to_async  # type: ignore[untyped-decorator]
+    def _mine(self, attempts: set[str]) -> set[str]:
+        """Those of them that are of this run: the page names them, and a text is found by its name alone."""
+        found = Attempt.objects.filter(pk__in=attempts, tenant_id=self.actor.tenant.pk, run_id=self.run_id)
+        return {str(pk) for pk in found.values_list("pk", flat=True)}
+
     async def _resync(self) -> None:
         """Messages may be missing: read every open text again, and the run too."""
         self.dirty.set()
+        for attempt in self.watched:
+            await self._send_text("", attempt)
         if self.seen is not None:
             for row in self.seen.run.rows:
                 if row.stream is not None:

@@ -49,3 +49,8 @@ def is_within(scope: str, container: Place) -> bool:
     """Whether a scope belongs to the body of a container, at any depth."""
     start = f"{container.scope}.{container.key}[" if container.scope else f"{container.key}["
     return scope.startswith(start)
+
+
+def indexes_of(scope: str) -> tuple[int, ...]:
+    """The indexes of the items around this scope, outside in: what sorts scopes as their items are numbered."""
+    return tuple(place.index for level in reversed(enclosing(scope)) if (place := item_of(level)) is not None)

@@ -118,7 +118,9 @@ class AbsenceForm(forms.Form):
     last_day = forms.DateField(
         label="To", widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), help_text="Included."
     )
-    substitute = forms.ModelChoiceField(User.objects.none(), label="Who decides meanwhile")
+    substitute = forms.ModelChoiceField(
+        User.objects.none(), label="Who decides meanwhile", empty_label="Choose a person"
+    )
 
     def __init__(self, *args: Any, people: Sequence[User], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

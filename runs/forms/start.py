@@ -15,6 +15,10 @@ from workflows.lib.jsontypes import JSONObject
 _STOPS = 60
 
 
+# Beyond this not every whole number can be told from its neighbour.
+_EXACT = 2**53
+
+
 class StartForm(forms.Form):
     """What a run is started with: one field per input variable, as its type asks. The service checks the values.
 
@@ -72,6 +76,8 @@ class StartForm(forms.Form):
         found: JSONObject = {}
         for variable in self.definition.input_variables():
             value = self.cleaned_data.get(f"input_{variable.name}")
+            if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+                value = int(value)  # a text that names it says 30000, not 30000.0
             if value not in (None, "") or variable.type is VariableType.BOOLEAN:
                 found[variable.name] = value
         return found

@@ -2,11 +2,13 @@
 
 from runs.notifications.kinds import GROUPS, KINDS, Channel, KindInfo
 from runs.notifications.quiet import Wishes, latest_slot, send_at
+from runs.notifications.settle import REVIEW_KINDS, settle_reviews
 from runs.notifications.tell import Occasion, announce, tell, wishes_of
 
 __all__ = [
     "GROUPS",
     "KINDS",
+    "REVIEW_KINDS",
     "Channel",
     "KindInfo",
     "Occasion",
@@ -14,6 +16,7 @@ __all__ = [
     "announce",
     "latest_slot",
     "send_at",
+    "settle_reviews",
     "tell",
     "wishes_of",
 ]

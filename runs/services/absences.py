@@ -28,6 +28,12 @@ def stands_in_for(actor: Actor) -> frozenset[str]:
     return frozenset(rows.values_list("person__email", flat=True))
 
 
+def names_stood_for(actor: Actor) -> list[str]:
+    """The same people by name. One query."""
+    rows = User.objects.filter(email__in=stands_in_for(actor))
+    return sorted((str(person) for person in rows), key=str.casefold)
+
+
 def substitutes_of(tenant_id: UUID, emails: Iterable[str]) -> list[User]:
     """Who decides today for those of these people who are away. One query."""
     today = timezone.localdate()

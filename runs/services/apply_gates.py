@@ -11,6 +11,7 @@ from runs.engine.scopes import Place
 from runs.engine.state import StepState
 from runs.engine.statuses import EventType, StepStatus, Wait
 from runs.models import Delivery, EarlyDecision, Mail, Review
+from runs.notifications import settle_reviews
 from runs.services import budget
 from runs.services.effect_questions import SEND_AGAIN, EffectQuestion
 from runs.services.eligibility import reviewers_in_words, why_not_eligible
@@ -298,6 +299,8 @@ class GatesApplier:
             return
         decided["decision"] = gate.default_decision
         self.t.writes.append(decides_gate(gate.pk, decided))
+        tenant_id, settled = self.run.tenant_id, gate.pk
+        self.t.writes.append(lambda: settle_reviews(tenant_id, [settled]))
         for name, value in decided.items():
             setattr(gate, name, value)
         self._decided(step, gate)
@@ -323,8 +326,11 @@ def decides_gate(review_id: UUID, decided: dict[str, Any]) -> Any:
 
 def closes_gate(step_run: UUID) -> Any:
     def write() -> None:
-        Review.objects.filter(
+        waiting = Review.objects.filter(
             step_run_id=step_run, status__in=[Review.Status.OPEN, Review.Status.HELD]
-        ).update(status=Review.Status.CANCELLED)
+        )
+        found = dict(waiting.values_list("pk", "tenant_id"))
+        if found and waiting.update(status=Review.Status.CANCELLED):
+            settle_reviews(next(iter(found.values())), found)
 
     return write

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Max, Value, When
 
@@ -9,16 +12,17 @@ from runs import progress
 from runs import queue as doorbell
 from runs.engine.statuses import Intent, MailKind, RunStatus
 from runs.models import EarlyDecision, Mail, Review, ReviewVote, Run, StepRun
+from runs.notifications import settle_reviews
 from runs.services.absences import stands_in_for
 from runs.services.budget import HELD_BY
 from runs.services.eligibility import why_not_eligible
 from runs.services.prepared import prepared
 from runs.services.values import BadValue, checked_output
 from workflows.lib.clock import utc_now
-from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem
+from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Problem, StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.lib.limits import STEP_ROUNDS
-from workflows.services.events import tell
+from workflows.services.events import is_heard, tell
 from workflows.tenancy import audit
 from workflows.tenancy.actor import Actor
 from workflows.tenancy.roles import Permission
@@ -26,6 +30,36 @@ from workflows.tenancy.roles import Permission
 APPROVE = "approve"
 REJECT = "reject"
 CHANGES = "changes"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What does not change from one decision to the next: whom the actor stands in for, and whether a trigger hears."""
+
+    away: frozenset[str]
+    heard: bool
+
+
+def decide_many(
+    *, actor: Actor, decisions: Sequence[tuple[Review, str, str]]
+) -> list[tuple[Review, StepwellError | None]]:
+    """Decide several gates, (review, decision, comment) each: a transaction for each, what they share is read once.
+
+    One that is refused keeps none of the others; its error stands beside it.
+    """
+    actor.require(Permission.REVIEW)
+    known = Known(stands_in_for(actor), is_heard(actor.tenant.pk))
+    found: list[tuple[Review, StepwellError | None]] = []
+    for review, decision, comment in decisions:
+        try:
+            decide_review(review=review, actor=actor, decision=decision, comment=comment, known=known)
+        except StepwellError as error:
+            found.append((review, error))
+        else:
+            found.append((review, None))
+    done = [review.pk for review, _ in found if review.status == Review.Status.DECIDED]
+    settle_reviews(actor.tenant.pk, done)
+    return found
 
 
 def decide_review(
@@ -38,12 +72,14 @@ def decide_review(
     output: JSONObject | None = None,
     fields: JSONObject | None = None,
     to_step: str | None = None,
+    known: Known | None = None,
 ) -> Review:
     """Decide a gate. `edited_text` replaces the main text, `output` the whole value; the original is kept.
 
     The decision `changes` sends the work back: `to_step` (one of `steps_to_change`; left out: the one right before the
     gate) and what follows it begin a new round, and the comment goes to that step (`{{run.feedback}}`). It decides at
-    once, whatever the quorum.
+    once, whatever the quorum. `known`: what was read for several decisions before; what people were told of them is
+    then settled by the caller.
 
     Raises NotAllowed (not eligible), Conflict (decided already: who and when; run over), Invalid (unknown decision,
     missing field, not editable).
@@ -55,13 +91,14 @@ def decide_review(
         run,
         actor.user,
         actor.role,
-        stands_in=stands_in_for(actor),
+        stands_in=stands_in_for(actor) if known is None else known.away,
     )
     if reason is not None:
         raise NotAllowed(reason)
     back_to = _back_to(review, decision, comment, to_step)
     edited = _checked(review, decision, edited_text, output, fields, sends_back=bool(back_to))
     if review.quorum > 1 and decision == APPROVE and not _last_vote(review, actor, decision, comment):
+        settle_reviews(review.tenant_id, [review.pk], person=actor.user)
         return review
     decided = {
         "status": Review.Status.DECIDED,
@@ -127,11 +164,16 @@ def decide_review(
                 key=f"review:{review.pk}",
                 run=run.pk,
                 depth=run.depth + 1,
+                heard=None if known is None else known.heard,
             )
+            if known is None:
+                settle_reviews(run.tenant_id, [review.pk])
             doorbell.ring(run.pk)
-    review.refresh_from_db()
     if not won:
+        review.refresh_from_db()
         raise Conflict(_why_too_late(review), code="already_decided" if review.decided_at else "conflict")
+    for name, value in decided.items():
+        setattr(review, name, value)
     progress.run_changed(run.pk, run.tenant_id, run.event_seq)
     return review
 

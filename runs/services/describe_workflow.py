@@ -36,6 +36,7 @@ from workflows.services.change_workflow import update_workflow
 from workflows.services.check_workflow import models_of
 from workflows.services.choose_version import frozen_version
 from workflows.services.create_workflow import create_workflow
+from workflows.services.definitions import load_definition
 from workflows.services.drafts import compile_draft
 from workflows.services.library import library_problems, with_library
 from workflows.services.patterns import EXAMPLE
@@ -141,6 +142,8 @@ class Drafted:
     refused: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
     is_stale: bool = False
+    # As the person named it; "default" where nobody did.
+    model: str = "default"
 
     @property
     def is_over(self) -> bool:
@@ -255,7 +258,8 @@ def read_drafted(*, actor: Actor, run: Run) -> Drafted:
         workflow = visible_workflows(actor.tenant).filter(pk=asked).first()
         if workflow is None:
             raise NotFound(NOT_FOUND)
-    found = Drafted(run, str(run.input.get("wish", "")), workflow)
+    asked_of = str(load_definition(run.version).step(STEP).config.get("model") or "default")
+    found = Drafted(run, str(run.input.get("wish", "")), workflow, model=asked_of)
     if run.status != RunStatus.COMPLETED:
         return found
     old = compile_draft(workflow) if workflow is not None else Definition()

@@ -255,7 +255,8 @@ class _Write:
         if task.cancelled or task.attempt_id is None or not text:
             return
         if task.writer is None:
-            task.writer = open_text(self.work.run_id, task.step_run, task.attempt_id)
+            inner = bool(task.place.scope)
+            task.writer = open_text(self.work.run_id, task.step_run, task.attempt_id, inner=inner)
         task.writer.write(text)
 
 
@@ -277,6 +278,9 @@ class _Chat:
             answer = (ChatMessage("assistant", before),) if before else ()
             wish = ChatMessage("user", f"A reviewer asked for changes:\n\n{feedback}")
             request = replace(request, messages=(*request.messages, *answer, wish))
+        if work.timeout_s > request.total_timeout_s:
+            # Who gives a step more time means its calls: a slow model may write for as long as the step has.
+            request = replace(request, total_timeout_s=work.timeout_s)
         return await call_model(
             request,
             route=work.route or Route(default_model=work.default_model, model_override=work.model_override),

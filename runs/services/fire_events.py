@@ -74,6 +74,7 @@ def _meant(event: DomainEvent, occasion: Occasion) -> Iterator[tuple[PublishedTr
     rows = PublishedTrigger.objects.filter(
         tenant_id=event.tenant_id,
         type=EVENT,
+        paused_at__isnull=True,
         workflow__status=Workflow.Status.ACTIVE,
         workflow__deleted_at__isnull=True,
     )

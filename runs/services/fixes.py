@@ -187,7 +187,7 @@ class _Ways:
             "input", "pencil", "Change what the step is given, then retry",
             "For this run only; the output of the step before it stays as it is.", "Retry with the change",
             post=self.retry_url, fields=(("from_step", self.key), ("kind", "text" if shown is not None else "json")),
-            primary=False,
+            primary=self.failure.code in _OF_DATA,
             editor=Editor(f"What “{self.label}” is given", "input", written, shown is not None),
         )  # fmt: skip
 

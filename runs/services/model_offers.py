@@ -74,6 +74,20 @@ def model_offers(run: Run, step_key: str) -> list[ModelOffer]:
     return ordered[:_OFFERED]
 
 
+def other_model(tenant: Tenant, provider: str) -> tuple[str, str]:
+    """(ref, name of the provider) of the first model of another provider with a working account, the workspace's own
+    fallbacks first; empty where there is none but the demonstration. At most one query and one look at the breakers."""
+    working = _working(tenant.pk)
+    for text in [*_asked_for(tenant), *_defaults(tenant.pk)]:
+        try:
+            ref = parse_model(text)
+        except BadModel:
+            continue
+        if ref.provider in working and ref.provider not in (provider, "demo"):
+            return str(ref), provider_name(ref.provider)
+    return "", ""
+
+
 def _asked_for(tenant: Tenant) -> list[str]:
     return [text for text in (*tenant.fallback, tenant.default_model) if text]
 

@@ -9,7 +9,7 @@ from typing import Final
 from runs.models import Notification, Review
 from runs.services.review_people import people_of as _people_of
 from runs.services.tell_people import tell_of_review
-from workflows.templatetags.ui import format_duration
+from workflows.templatetags.ui import rough_duration
 from workflows.tenancy.models import User
 
 REMINDER: Final = Notification.Kind.REVIEW_REMINDER
@@ -32,5 +32,5 @@ def due_words(review: Review, now: datetime) -> str:
     which = f"{review.run.workflow.name}, run {review.run.number},"
     if review.due_at is None:
         return f"{which} waits for a decision."
-    length = format_duration(round(abs((review.due_at - now).total_seconds()) * 1000))
+    length = rough_duration(review.due_at - now)
     return f"{which} is due in {length}." if review.due_at > now else f"{which} is overdue by {length}."

@@ -70,6 +70,13 @@ def hand_over(*, review: Review, actor: Actor, to: User, note: str = "") -> Revi
     return review
 
 
+def person_called(actor: Actor, email: str) -> User | None:
+    """The member of the actor's workspace with this address."""
+    members = Membership.objects.for_tenant(actor.tenant).filter(user__email=email.strip().lower())
+    row = members.select_related("user").first()
+    return row.user if row is not None else None
+
+
 def _without(before: list[str], actor: Actor, quorum: int, new: str) -> list[str]:
     own = f"user:{actor.user.email}" if actor.user is not None else ""
     if own in before:

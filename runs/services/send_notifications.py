@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -17,7 +19,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from runs.models import Notification, NotificationSend, Review
-from runs.notifications import KINDS, Channel
+from runs.notifications import KINDS, REVIEW_KINDS, Channel
 from runs.services.deliveries import message_id_of, send_mail
 from workflows.lib.clock import utc_now
 from workflows.lib.errors import StepwellError
@@ -35,12 +37,7 @@ MOST_TRIES: Final = 6
 BACKOFF_MINUTES: Final = (1, 5, 15, 60, 240)
 # A mail server and Slack answer in 20 s each; what is still being sent after this was cut off.
 _CLAIM: Final = timedelta(minutes=5)
-_REVIEW_KINDS: Final = frozenset(
-    {
-        *(Notification.Kind.REVIEW_ASKED, Notification.Kind.REVIEW_REMINDER),
-        *(Notification.Kind.REVIEW_ESCALATED, Notification.Kind.REVIEW_DELEGATED),
-    }
-)
+_MOST_TOGETHER: Final = 500
 _Status = NotificationSend.Status
 
 _pool: ThreadPoolExecutor | None = None
@@ -90,27 +87,69 @@ def _one(seen: NotificationSend) -> int:
         # Whoever sent it was stopped in the middle: nobody knows, and nothing is sent twice.
         words = "The server was stopped while it was being sent; it may have arrived."
         return _settle(seen, _Status.UNKNOWN, words, was=_Status.SENDING)
+    send = _claimed(seen)
+    if send is None:
+        return 0
+    if reason := _moot(send):
+        return _settle(send, _Status.DROPPED, reason)
+    together = [send, *_due_with(send)]
+    settle = _sent(send, together[1:])
+    return sum(settle(one) for one in together)
+
+
+def _claimed(seen: NotificationSend) -> NotificationSend | None:
+    """The row, if it is ours to send now."""
     claimed = NotificationSend.objects.filter(
         pk=seen.pk, status=_Status.WAITING, settled_at__isnull=True, due_at__lte=Now()
     ).update(status=_Status.SENDING, due_at=Now() + _CLAIM, tries=F("tries") + 1)
     if not claimed:
-        return 0
-    send = NotificationSend.objects.select_related("notification__person", "tenant").get(pk=seen.pk)
-    if reason := _moot(send):
-        return _settle(send, _Status.DROPPED, reason)
+        return None
+    return NotificationSend.objects.select_related("notification__person", "tenant").get(pk=seen.pk)
+
+
+def _due_with(send: NotificationSend) -> list[NotificationSend]:
+    """Other mails to the same person that ask for reviews of the same run and are due as well, claimed: a fan-out that
+    asks thirteen times at once is one mail."""
+    told = send.notification
+    if send.channel != Channel.EMAIL or told.kind != Notification.Kind.REVIEW_ASKED:
+        return []
+    run = Review.objects.filter(pk=told.subject).values("run_id")
+    waiting = Review.objects.filter(run_id__in=run, status=Review.Status.OPEN).exclude(pk=told.subject)
+    asked = [str(pk) for pk in waiting.values_list("pk", flat=True)[:_MOST_TOGETHER]]
+    if not asked:
+        return []
+    rows = _due().filter(
+        channel=Channel.EMAIL,
+        status=_Status.WAITING,
+        notification__tenant_id=send.tenant_id,
+        notification__person_id=told.person_id,
+        notification__kind=told.kind,
+        notification__subject__in=asked,
+        notification__read_at__isnull=True,
+    )
+    found = [_claimed(row) for row in rows.order_by("notification__created_at", "notification_id")]
+    return [row for row in found if row is not None]
+
+
+def _sent(send: NotificationSend, also: Sequence[NotificationSend]) -> Callable[[NotificationSend], int]:
+    """Send it, with what goes out in the same mail; how each of their rows is settled."""
     try:
-        _WAYS[send.channel](send)
+        if also:
+            _mail_of_many(send, also)
+        else:
+            _WAYS[send.channel](send)
     except NoEffect as error:
-        return _failed(send, error, again=error.info.retryable)
+        return partial(_failed, error=error, again=error.info.retryable)
     except StepError as error:
-        return _settle(send, _Status.UNKNOWN, f"{error.message} It may have arrived.")
+        words = f"{error.message} It may have arrived."
+        return partial(_settle, status=_Status.UNKNOWN, words=words)
     except OutboundError as error:
         if error.reached:
-            return _settle(send, _Status.UNKNOWN, f"{error.message} It may have arrived.")
-        return _failed(send, error, again=error.retryable, wait_s=error.retry_after_s)
+            return partial(_settle, status=_Status.UNKNOWN, words=f"{error.message} It may have arrived.")
+        return partial(_failed, error=error, again=error.retryable, wait_s=error.retry_after_s)
     except StepwellError as error:
-        return _failed(send, error, again=False)
-    return _settle(send, _Status.SENT, "")
+        return partial(_failed, error=error, again=False)
+    return partial(_settle, status=_Status.SENT, words="")
 
 
 def _failed(send: NotificationSend, error: StepwellError, *, again: bool, wait_s: float | None = None) -> int:
@@ -139,7 +178,7 @@ def _moot(send: NotificationSend) -> str:
         return "The person is no member any more."
     if send.channel == Channel.EMAIL and told.read_at is not None and send.tries == 1:
         return "It was read here before."
-    if told.kind in _REVIEW_KINDS:
+    if told.kind in REVIEW_KINDS:
         waits = Review.objects.filter(pk=told.subject, status=Review.Status.OPEN).exists()
         return "" if waits else "The review has been decided."
     if told.kind == Notification.Kind.CREDIT:
@@ -152,11 +191,31 @@ def _moot(send: NotificationSend) -> str:
 
 
 def _mail(send: NotificationSend) -> None:
-    told = send.notification
-    context = {**_words(send), "detail_html": render_markdown(told.detail) if told.detail else ""}
+    _mail_words(send, _words(send))
+
+
+def _mail_of_many(send: NotificationSend, also: Sequence[NotificationSend]) -> None:
+    """One mail for several reviews of a run: what they are, and the table in which they are decided."""
+    run = Review.objects.select_related("run__workflow").get(pk=send.notification.subject).run
+    told = [one.notification for one in (send, *also)]
+    told.sort(
+        key=lambda row: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", row.text)]
+    )
+    words = _words(send) | {
+        "title": f"{len(told)} reviews wait for you: {run.workflow.name}, run {run.number}",
+        "text": "Decide them all in a table, or one by one.",
+        "detail": "\n".join(f"- {row.title} {row.text}" for row in told),
+        "url": settings.PUBLIC_URL + reverse("reviews:table", args=[run.pk]),
+        "action": "Look at them and decide",
+    }
+    _mail_words(send, words)
+
+
+def _mail_words(send: NotificationSend, words: dict[str, Any]) -> None:
+    context = {**words, "detail_html": render_markdown(words["detail"]) if words["detail"] else ""}
     email = Email(
-        to=(told.person.email,),
-        subject=told.title[:200],
+        to=(send.notification.person.email,),
+        subject=words["title"][:200],
         text=render_to_string("notifications/mail.txt", context).strip() + "\n",
         html=render_to_string("notifications/mail.html", context),
     )

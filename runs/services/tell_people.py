@@ -13,6 +13,7 @@ from runs.engine.statuses import EventType
 from runs.models import Event, Notification, NotificationSettings, Review, Run
 from runs.notifications import Occasion, tell, wishes_of
 from runs.services.review_people import people_of
+from runs.snapshots.items import item_names
 from workflows.lib.clock import utc_now
 from workflows.models import CreditAlert
 from workflows.templatetags.ui import format_duration
@@ -121,7 +122,8 @@ def _tell_of_long(event: Event, run: Run) -> None:
 
 
 def _tell_of_review(event: Event, run: Run) -> None:
-    review = Review.objects.filter(pk=event.data.get("reviewId"), status=Review.Status.OPEN).first()
+    waiting = Review.objects.filter(pk=event.data.get("reviewId"), status=Review.Status.OPEN)
+    review = waiting.select_related("step_run").first()
     if review is None:
         return
     if review.kind == Review.Kind.BUDGET:
@@ -138,6 +140,7 @@ def tell_of_review(
     The same kind, review and round reach a person once. The link shows the review; it decides nothing.
     """
     run = review.run
+    item = item_names([review]).get(review.pk, "")
     due = f" Due {review.due_at:%-d %b, %H:%M} UTC." if review.due_at else ""
     return tell(
         Occasion(
@@ -146,7 +149,8 @@ def tell_of_review(
             subject=str(review.pk),
             round=round,
             title=review.title,
-            text=text or f"{run.workflow.name}, run {run.number}, waits for a decision.{due}",
+            text=text
+            or f"{run.workflow.name}, run {run.number}{f', {item}' if item else ''}, waits for a decision.{due}",
             detail=review.instructions,
             url=reverse("reviews:detail", args=[review.pk]),
             action="Look at it and decide",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from uuid import UUID
 
 from runs.engine.statuses import RunStatus
-from runs.models import Review, Run
+from runs.models import Review, ReviewVote, Run
 from runs.partials import Viewer
-from runs.services.absences import stands_in_for
+from runs.services.absences import colleagues, stands_in_for
 from runs.services.eligibility import why_not_eligible
 from runs.services.fixes import fixes_of
 from runs.snapshots import Gate, RunSnapshot
@@ -18,18 +19,21 @@ _NOBODYS: Final = Run()
 
 
 def viewer_of(run: RunSnapshot, actor: Actor) -> Viewer:
-    """What this actor may do with the run now. One query, where a gate names its people; a dozen where it failed: what
-    its ways out rest on."""
+    """What this actor may do with the run now. One query, where a gate names its people, and one for whom it can be
+    handed over to; a dozen where it failed: what its ways out rest on."""
     fixes, case, case_model = fixes_of(run, actor)
     away = stands_in_for(actor) if any(gate.assignees for gate in run.gates) else frozenset()
+    refusals = {gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor, away))}
+    people = tuple(colleagues(actor)) if len(refusals) < len(run.gates) else ()
     return Viewer(
         may_control=actor.may(Permission.CONTROL_RUNS),
         may_run=actor.may(Permission.RUN),
         may_edit=actor.may(Permission.EDIT_WORKFLOWS),
-        refusals={gate.id: reason for gate in run.gates if (reason := refusal(gate, run, actor, away))},
+        refusals=refusals,
         fixes=fixes,
         case=case,
         case_model=case_model,
+        people=people,
     )
 
 
@@ -43,7 +47,8 @@ def refusal(gate: Gate, run: RunSnapshot, actor: Actor, away: frozenset[str] = f
 
 
 def waiting_for(actor: Actor) -> int:
-    """How many open gates this actor can decide: the number in the navigation. One query, or two."""
+    """How many open gates wait for this actor's decision: the number in the navigation. One query, two where people are
+    named, one more where several have to agree."""
     if not actor.may(Permission.REVIEW):
         return 0
     rows = (
@@ -51,11 +56,25 @@ def waiting_for(actor: Actor) -> int:
         .filter(status=Review.Status.OPEN)
         .exclude(run__status__in=[RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.COMPLETED])
         .order_by()
-        .values_list("assignees", "bar_starter", "run__started_by_id")
+        .values_list("pk", "quorum", "assignees", "bar_starter", "run__started_by_id")
     )
     found = list(rows)
-    away = stands_in_for(actor) if any(_names_people(named) for named, _, _ in found) else frozenset()
-    return sum(is_for_person(named, bars, starter, actor, away) for named, bars, starter in found)
+    away = stands_in_for(actor) if any(_names_people(named) for _, _, named, _, _ in found) else frozenset()
+    voted = voted_by(actor) if any(quorum > 1 for _, quorum, _, _, _ in found) else frozenset()
+    return sum(
+        pk not in voted and is_for_person(named, bars, starter, actor, away)
+        for pk, _, named, bars, starter in found
+    )
+
+
+def voted_by(actor: Actor) -> frozenset[UUID]:
+    """Open gates at which this actor has voted already: they wait for the others. One query."""
+    if actor.user is None:
+        return frozenset()
+    votes = ReviewVote.objects.filter(
+        tenant_id=actor.tenant.pk, person=actor.user, review__status=Review.Status.OPEN
+    )
+    return frozenset(votes.values_list("review_id", flat=True))
 
 
 def _names_people(assignees: Any) -> bool:

@@ -18,7 +18,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from runs.engine.statuses import RunStatus
-from runs.models import Run
+from runs.models import Attempt, Run
 from runs.snapshots import words
 from workflows.lib.jsontypes import JSONObject
 from workflows.tenancy.models import Tenant
@@ -167,6 +167,12 @@ def case_is_known(tenant: Tenant, key: str) -> bool:
         dead_letters(tenant).filter(case=key).exists()
         or Run.objects.for_tenant(tenant).filter(case=key, status=RunStatus.FAILED).exists()
     )
+
+
+def asked_providers(tenant: Tenant, runs: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """Whom each of these runs asked last, where it asked a model at all. One query."""
+    rows = Attempt.objects.filter(tenant_id=tenant.pk, run__in=runs).exclude(provider="")
+    return dict(rows.order_by("started_at", "id").values_list("run_id", "provider"))
 
 
 def letters_page(tenant: Tenant, key: str) -> QuerySet[Run]:

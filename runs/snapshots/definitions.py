@@ -7,10 +7,12 @@ import threading
 import uuid
 from collections import OrderedDict
 
+from runs.models import Run
 from workflows.definition.generated import with_generated
 from workflows.definition.graph import Definition, StepDef
 from workflows.definition.ordering import body_order
 from workflows.definition.schema import from_stored
+from workflows.definition.types import START
 from workflows.models import WorkflowVersion
 from workflows.steps import registry
 from workflows.steps.base import Group, StepType
@@ -56,3 +58,9 @@ def tile_of(step: StepDef, kind: StepType | None) -> str:
 def order_of(definition: Definition) -> tuple[StepDef, ...]:
     """Top-level steps in the order of the list."""
     return body_order(definition, None, CATALOG)
+
+
+def counted_steps(run: Run, definition: Definition) -> tuple[int, int]:
+    """(done, all) steps of a run as people count them: what begins it has a card of its own and no number."""
+    starts = sum(step.type == START and step.parent is None for step in definition.steps)
+    return max(run.steps_done - starts, 0), max(run.steps_total - starts, 0)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Final
+
 from runs.models import Review
 from runs.selectors import people
 from runs.snapshots import words
@@ -9,6 +12,9 @@ from runs.snapshots.reading import Reading
 from runs.snapshots.shapes import Gate
 from runs.snapshots.values import as_json
 from workflows.definition.types import START
+
+# Above this a text is read as it is.
+_MOST_SPELLED: Final = 500_000
 
 
 def gate_of(read: Reading, review: Review) -> Gate:
@@ -35,8 +41,14 @@ def gate_of(read: Reading, review: Review) -> Gate:
         source=" and ".join(sources),
         text=text,
         data=as_json(review.content),
+        spelled=_spelled(text),
         facts=tuple(
-            part for part in (" and ".join(sources), f"{count:,} words" if text and is_gate else "") if part
+            part
+            for part in (
+                " and ".join(sources),
+                f"{count:,} word{'' if count == 1 else 's'}" if text and is_gate else "",
+            )
+            if part
         ),
         editable=review.editable,
         assignees=tuple(review.assignees),
@@ -54,6 +66,16 @@ def gate_of(read: Reading, review: Review) -> Gate:
         item=read.item_names.get(review.pk, ""),
         back_to=_back_to(read, key) if is_gate and key in read.definition.by_key else (),
     )
+
+
+def _spelled(text: str | None) -> str:
+    """A text that is JSON, spelled out so that it can be read; empty for every other text."""
+    if text is None or len(text) > _MOST_SPELLED or not text.lstrip().startswith(("{", "[")):
+        return ""
+    try:
+        return as_json(json.loads(text))
+    except (ValueError, RecursionError):
+        return ""
 
 
 def _back_to(read: Reading, key: str) -> tuple[tuple[str, str], ...]:

@@ -11,6 +11,7 @@ from runs.engine.statuses import Intent, RunStatus
 from runs.models import Run
 from runs.snapshots import words
 from runs.snapshots.controls import controls_of, note_of, status_word, waits_for
+from runs.snapshots.definitions import counted_steps
 from runs.snapshots.failures import failure_of_the_run
 from runs.snapshots.gates import gate_of
 from runs.snapshots.paths import Paths
@@ -44,6 +45,7 @@ def run_snapshot(run: Run, *, gate: uuid.UUID | None = None) -> RunSnapshot:
     rows = tuple(row_of(read, paths, step, lanes[step.key]) for step in read.steps if step.key != start_key)
     gates = tuple(gate_of(read, review) for review in read.open_reviews)
     over = RunStatus(run.status).is_over
+    steps_done, steps_total = counted_steps(run, read.definition)
     failed = next((row.key for row in rows if row.failure is not None), "")
     demo = any(row.provider == "demo" for row in read.current.values()) or any(
         view.demo for view in read.items.values()
@@ -63,8 +65,8 @@ def run_snapshot(run: Run, *, gate: uuid.UUID | None = None) -> RunSnapshot:
         status=read.status,
         review=bool(gates),
         status_word=status_word(read, failed, gates),
-        steps_done=run.steps_done,
-        steps_total=run.steps_total or len(rows),
+        steps_done=steps_done,
+        steps_total=steps_total or len(rows),
         tokens=run.tokens,
         cost=run.cost,
         cost_known=all(row.cost_known for row in read.current.values()) and not read.inner_cost_unknown(),

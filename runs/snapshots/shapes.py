@@ -124,6 +124,8 @@ class Gate:
     reject_leads_on: bool
     item: str
     back_to: tuple[tuple[str, str], ...] = ()
+    # A text that is JSON, spelled out line by line for reading; empty for every other text.
+    spelled: str = ""
 
     @property
     def revision(self) -> str:

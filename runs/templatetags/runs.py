@@ -29,7 +29,7 @@ from runs.snapshots.items import Cell, ItemsPage, ItemsView, first_page
 from runs.snapshots.last_tests import LastTest, last_tests
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import Workflow
-from workflows.templatetags.ui import Look, format_duration, icon_html, look_of
+from workflows.templatetags.ui import Look, format_duration, icon_html, look_of, rough_duration
 from workflows.tenancy.models import Tenant
 
 register = template.Library()
@@ -155,8 +155,7 @@ def since(moment: datetime) -> str:
 @register.simple_tag
 def late_by(moment: datetime) -> str:
     """How long something is overdue, in whole minutes."""
-    ms = max(60_000.0, (timezone.now() - moment).total_seconds() * 1000)
-    return format_duration(int(ms // 60_000) * 60_000)
+    return rough_duration(timezone.now() - moment)
 
 
 @register.simple_tag

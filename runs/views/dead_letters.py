@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -13,10 +14,13 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
+from runs.engine.cases import ACCOUNT_CODES
 from runs.forms.failures import LettersActForm, LettersForm
 from runs.services.dead_letters import BATCH, Done, discard_case, retry_case
-from runs.services.model_offers import model_offers
+from runs.services.model_offers import model_offers, other_model
 from runs.snapshots.cases import (
+    Case,
+    asked_providers,
     case_is_known,
     cases_of,
     count_letters,
@@ -41,17 +45,29 @@ def index(request: TenantRequest) -> HttpResponse:
     wanted = form.wanted()
     found = found_letters(request.tenant, wanted)
     page = Paginator(grouped(found, wanted.order), CASES).get_page(request.GET.get("page"))
+    cases = cases_of(found, list(page.object_list))
     context = {
         "section": "dead_letters",
         "form": form,
         "wanted": wanted,
         "page": page,
-        "cases": cases_of(found, list(page.object_list)),
+        "cases": [(one, *models) for one, models in zip(cases, _other_models(request, cases), strict=True)],
         "letters": count_letters(request.tenant),
         "may_control": request.actor.may(Permission.CONTROL_RUNS),
         "batch": BATCH,
     }
     return render(request, "runs/dead_letters.html", context)
+
+
+def _other_models(request: TenantRequest, cases: Sequence[Case]) -> list[tuple[str, str]]:
+    """For each case the (ref, provider) that its runs can be retried with at once, where the one they asked refuses."""
+    stopped = {one.letters[0].id: one.key for one in cases if one.code in ACCOUNT_CODES and not one.retryable}
+    if not stopped:
+        return [("", "")] * len(cases)
+    asked = asked_providers(request.tenant, list(stopped))
+    provider_of = {stopped[run]: provider for run, provider in asked.items()}
+    offers = {provider: other_model(request.tenant, provider) for provider in set(provider_of.values())}
+    return [offers.get(provider_of.get(one.key, ""), ("", "")) for one in cases]
 
 
 @require_GET
@@ -66,12 +82,17 @@ def case(request: TenantRequest, case: str) -> HttpResponse:
         return redirect("runs:dead_letters")
     page = Paginator(letters_page(request.tenant, case), RUNS).get_page(request.GET.get("page"))
     newest = letters_page(request.tenant, case).first()
+    offers = model_offers(newest, found.step_key) if newest is not None and found.step_key else []
     context: dict[str, Any] = {
         "section": "dead_letters",
         "case": found,
         "page": page,
         "rows": letters(page.object_list),
-        "offers": model_offers(newest, found.step_key) if newest is not None and found.step_key else [],
+        "offers": offers,
+        # Where the account refuses, the same model again is nobody's first choice.
+        "best": next((one.ref for one in offers if not one.is_demo), "")
+        if found.code in ACCOUNT_CODES and not found.retryable
+        else "",
         "may_control": request.actor.may(Permission.CONTROL_RUNS),
         "batch": BATCH,
     }

@@ -116,6 +116,7 @@ def take(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
                 actor=request.actor,
                 wish=request.POST.get("wish") or found.wish,
                 workflow=found.workflow,
+                model=found.model,
                 again=run if mends else None,
             )
             return redirect("runs:described", again.pk)

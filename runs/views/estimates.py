@@ -23,7 +23,7 @@ _RUNS = 20
 @require_GET
 @tenant_required
 def estimate(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
-    """`?version=n`, else the draft."""
+    """`?version=n`, else the draft; `boxes`: as three figures."""
     workflow = get_or_404(Workflow.objects.filter(deleted_at__isnull=True), request.actor, pk)
     wanted = request.GET.get("version", "draft")
     if not (wanted == "draft" or (wanted.isascii() and wanted.isdecimal() and len(wanted) < 10)):
@@ -42,6 +42,7 @@ def estimate(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         "tokens": [
             sum(step.input_tokens[end] + step.output_tokens[end] for step in found.steps) for end in (0, 1)
         ],
+        "boxes": "boxes" in request.GET,
         "took": median(times) if times else None,
     }
     return render(request, "runs/_estimate.html", context)

@@ -16,7 +16,6 @@ from django.views.decorators.http import require_GET, require_POST
 from runs.forms.reviews import DecisionForm, DeskForm
 from runs.models import Review, Run
 from runs.selectors import decided_reviews
-from runs.services.absences import colleagues
 from runs.services.decide_review import decide_review
 from runs.services.review_desk import Desk, DeskFilter, desk, desk_order
 from runs.services.viewing import viewer_of
@@ -91,9 +90,6 @@ def _pane(request: TenantRequest, review: Review, found: Desk, **said: Any) -> d
         "before": before,
         "after": after,
         "of_run": found.by_run.get(review.run_id, 0),
-        "people": colleagues(request.actor)
-        if gate is not None and request.actor.may(Permission.REVIEW)
-        else [],
         **said,
     }
 
@@ -132,7 +128,7 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     review = get_review(request, pk, Permission.REVIEW)
     form = DecisionForm(request.POST, review=review)
     if not form.is_valid():
-        return _refused(request, review, form.problem, 422)
+        return refused(request, review, form.problem, 422)
     data = form.cleaned_data
     try:
         review = decide_review(
@@ -147,7 +143,7 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         )
     except (Conflict, Invalid, NotAllowed) as error:
         review.refresh_from_db()
-        return _refused(request, review, error.message, error.status)
+        return refused(request, review, error.message, error.status)
     # The title is last: it may end in a question mark.
     done = f"{decided(review).split(' by ')[0] or 'Your vote is counted'}: {review.title}"
     if request.htmx:
@@ -164,7 +160,8 @@ def decide(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     return redirect("reviews:index")
 
 
-def _refused(request: TenantRequest, review: Review, problem: str, status: int) -> HttpResponse:
+def refused(request: TenantRequest, review: Review, problem: str, status: int) -> HttpResponse:
+    """The gate again with what was written and why it was not taken."""
     values = {
         str(field.get("name")): request.POST.get(f"field_{field.get('name')}", "") for field in review.fields
     }

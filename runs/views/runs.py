@@ -27,7 +27,7 @@ from runs.services.sample_of_run import input_of
 from runs.services.viewing import viewer_of
 from runs.snapshots import RunSnapshot, run_snapshot
 from runs.snapshots.compare import origin_of
-from runs.snapshots.definitions import definitions_of, order_of
+from runs.snapshots.definitions import counted_steps, definitions_of, order_of
 from runs.snapshots.edits import edit_desk
 from runs.snapshots.inner import InnerPanel, inner_panel
 from runs.snapshots.item import ItemPanel, item_panel, items_of_step, parse_scope
@@ -67,9 +67,8 @@ def strips(runs: list[Run]) -> list[tuple[list[str], str]]:
             elif not step.enabled:
                 status = "skipped"
             statuses.append(status)
-        found.append(
-            (statuses[:_STRIP_STEPS], f"{run.steps_done} of {run.steps_total or len(statuses)} steps done")
-        )
+        done, total = counted_steps(run, definitions[run.version_id])
+        found.append((statuses[:_STRIP_STEPS], f"{done} of {total or len(statuses)} steps done"))
     return found
 
 
@@ -153,7 +152,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
 
 
 def _inner(request: TenantRequest, run: Run, inner: InnerPanel) -> dict[str, Any]:
-    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off
+    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off and not inner.ended
     return {
         "inner": inner,
         "panel": inner,

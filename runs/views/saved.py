@@ -53,7 +53,7 @@ def save_sample_of(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
     said = f"The input is kept as the sample “{sample.name}”."
     if request.htmx:
         address = reverse("workflows:sample", args=[run.workflow_id, sample.pk])
-        undo = {"action": "Undo", "post": address, "values": {"act": "remove"}}
+        undo = {"action": "Undo", "post": address, "values": {"act": "remove", "undo": "1"}}
         response = HttpResponse(status=204)
         response["HX-Trigger"] = json.dumps({"toast": {"text": said, **undo}})
         return response

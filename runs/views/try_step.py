@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -26,7 +27,7 @@ from workflows.definition.operations import Edit, OperationRefused, update_step
 from workflows.lib.errors import Invalid, NotFound, StepwellError
 from workflows.lib.jsontypes import JSONObject
 from workflows.models import SampleInput, Workflow
-from workflows.presenters.fields import fields_shown
+from workflows.presenters.fields import FieldShown, fields_shown
 from workflows.services.drafts import apply_operation, compile_draft
 from workflows.services.library import with_library
 from workflows.services.samples import find_sample, samples_of, save_sample
@@ -122,7 +123,14 @@ def test(request: TenantRequest, pk: uuid.UUID, key: str) -> HttpResponse:
     if request.method == "GET":
         if request.GET.get("part") == "result":
             tested = _tested(workflow, key, request.GET.get("run", ""))
-            return render(request, "runs/try/_result.html", _result(request, workflow, step, tested))
+            found = _result(request, workflow, step, tested)
+            if said := request.GET.get("source", ""):
+                # The steps before had no data when the test began; now they have some, which the form offers.
+                source = _source(request, workflow, definition, step, said)
+                found |= {"chosen": source, "fresh": True, "before_now": not found["is_under_way"]}
+                outputs = step_data(definition, step, source.run, source.input).outputs
+                found["before"] = _before(request, definition, outputs)
+            return render(request, "runs/try/_result.html", found)
         return _shown(request, workflow, definition, step)
     sent = request.POST
     problem, saved = "", None
@@ -217,10 +225,9 @@ def _to_pin(request: TenantRequest, workflow: Workflow, key: str) -> JSONObject:
 
 def step_output(run: Run, step: StepDef) -> JSONObject | None:
     """What the step gave in this run (of a container's step: in its first item); None when nothing."""
-    scope = f"{step.parent}[0]" if step.parent is not None else ""
     row = (
         StepRun.objects.filter(
-            run=run, tenant_id=run.tenant_id, step_key=step.key, scope=scope, output__isnull=False
+            run=run, tenant_id=run.tenant_id, step_key=step.key, scope=_scope(step), output__isnull=False
         )
         .order_by("-round")
         .first()
@@ -230,6 +237,11 @@ def step_output(run: Run, step: StepDef) -> JSONObject | None:
 
 
 # --- parts ---------------------------------------------------------------------------------------
+
+
+def _scope(step: StepDef) -> str:
+    """Where a test shows a step: of a container's step the first item."""
+    return f"{step.parent}[0]" if step.parent is not None else ""
 
 
 def _step(workflow: Workflow, key: str) -> tuple[Definition, StepDef]:
@@ -321,23 +333,47 @@ def _edited(
     return found
 
 
+def _before(
+    request: TenantRequest, definition: Definition, outputs: Mapping[str, JSONObject]
+) -> list[tuple[StepDef, str]]:
+    """What the steps before gave, or what has just been written in its place."""
+    return [
+        (definition.step(key), request.POST.get(f"value__{key}") or as_json(value))
+        for key, value in outputs.items()
+    ]
+
+
 def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: Run | None) -> dict[str, Any]:
-    panel = step_panel(tested, step.key) if tested is not None else None
+    panel = step_panel(tested, step.key, scope=_scope(step)) if tested is not None else None
     output = step_output(tested, step) if tested is not None else None
-    inner = output.get("content", output) if output is not None else None
+    fields, has_text = _fields_of(output)
     return {
         "workflow": workflow,
         "step": step,
         "tested": tested,
         "panel": panel,
         "output": as_json(output) if output is not None else "",
-        "fields": fields_shown(inner),
+        "fields": fields,
+        "has_text": has_text,
         "failed_before": _failed_before(tested, step),
+        "waits_before": _waits_before(tested, step),
         "is_under_way": tested is not None and not tested.is_over,
         "editable": may_edit(request, workflow),
         "pinned": as_json(step.pinned) if step.pinned is not None else "",
         "with_card": bool(request.htmx),
     }
+
+
+def _fields_of(output: JSONObject | None) -> tuple[tuple[FieldShown, ...], bool]:
+    """The fields that an output has beside its text, and whether the text says more than they do."""
+    if output is None:
+        return (), True
+    content = output.get("content")
+    if isinstance(content, dict):
+        return fields_shown(content), False
+    beside = fields_shown({name: value for name, value in output.items() if name != "content"})
+    # With a schema the text is those fields once more, as JSON.
+    return beside, not beside or (isinstance(content, str) and not content.lstrip().startswith(("{", "```")))
 
 
 def _failed_before(tested: Run | None, step: StepDef) -> str:
@@ -347,6 +383,16 @@ def _failed_before(tested: Run | None, step: StepDef) -> str:
     failed = StepRun.objects.filter(run=tested, tenant_id=tested.tenant_id, status=StepStatus.FAILED)
     keys = dict(failed.order_by("completed_at").values_list("step_key", "label"))
     return "" if step.key in keys else next(iter(keys.values()), "")
+
+
+def _waits_before(tested: Run | None, step: StepDef) -> str:
+    """The label of the step before this one at which the test waits for a person."""
+    if tested is None or tested.is_over:
+        return ""
+    rows = StepRun.objects.filter(
+        run=tested, tenant_id=tested.tenant_id, status=StepStatus.WAITING, wait="review"
+    ).exclude(step_key=step.key)
+    return rows.values_list("label", flat=True).first() or ""
 
 
 def _asked_for(definition: Definition) -> JSONObject:
@@ -386,7 +432,11 @@ def _shown(
         chosen = Source(next(iter(offered), None))
     if chosen.sample is None and chosen.run is not None and chosen.run not in offered:
         offered.append(chosen.run)
-    outputs = step_data(definition, step, chosen.run, chosen.input).outputs
+    known = step_data(definition, step, chosen.run, chosen.input).outputs
+    edited = any(
+        request.POST.get(f"value__{key}", as_json(value)).split() != as_json(value).split()
+        for key, value in known.items()
+    )
     typed = request.POST.get("input", "") if problem or chosen.said == "input" else ""
     context = {
         "section": "workflows",
@@ -395,7 +445,10 @@ def _shown(
         "offered": [(run, subject(run.input), f"run:{run.pk}" == chosen.said) for run in offered],
         "samples": list(samples_of(workflow)),
         "chosen": chosen,
-        "before": [(definition.step(key), as_json(value)) for key, value in outputs.items()],
+        "before": _before(request, definition, known),
+        "edited": edited,
+        "rerun": "rerun" in request.POST,
+        "fresh": chosen.sample is not None and chosen.run is None,
         "given": typed or as_json(chosen.input if chosen.input is not None else _asked_for(definition)),
         "sample_name": request.POST.get("sample_name", "") if problem else "",
         "sampling": bool(problem) and "save_sample" in request.POST,

@@ -1,7 +1,8 @@
 // The ground of all behaviours: runs a function once for every element that carries an attribute, now or after any swap.
-// window.stepwell: enliven(selector, start) · announce(text) · typing(event)
+// window.stepwell: enliven(selector, start) · announce(text) · countReviews(number) · typing(event)
 (() => {
   const behaviours = [];
+  const saying = [];
   const startIn = (root, { selector, start, started }) => {
     const found = root.matches?.(selector) ? [root] : [];
     for (const element of [...found, ...root.querySelectorAll(selector)]) {
@@ -28,7 +29,22 @@
       if (!region) return;
       // The same words twice would be said once.
       region.textContent = "";
-      setTimeout(() => (region.textContent = text), 50);
+      // Two at one time are said together: the second must not take the place of the first.
+      if (saying.push(text) > 1) return;
+      setTimeout(() => {
+        region.textContent = saying.join(". ");
+        saying.length = 0;
+      }, 50);
+    },
+    // The number beside Reviews, in the menu and in the bar of phones.
+    countReviews(waiting) {
+      for (const count of document.querySelectorAll("[data-review-count]")) {
+        count.hidden = !waiting;
+        const words = document.createElement("span");
+        words.className = "vh";
+        words.textContent = " waiting for you";
+        count.replaceChildren(...(waiting ? [waiting > 99 ? "99+" : String(waiting), words] : []));
+      }
     },
     typing(event) {
       return event.target.closest?.("input:not([type=checkbox], [type=radio], [type=button]), textarea, select, [contenteditable]");

@@ -35,7 +35,7 @@
       socket.addEventListener("message", ({ data }) => {
         pause = FIRST_PAUSE;
         const { unread } = JSON.parse(data);
-        if (known !== null && unread > known) stepwell.announce(`${unread} notifications are not read`);
+        if (known !== null && unread > known) stepwell.announce(unread === 1 ? "One notification is not read" : `${unread} notifications are not read`);
         known = unread;
         show(unread);
       });

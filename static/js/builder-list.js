@@ -6,9 +6,17 @@
   stepwell.openCards = openKeys;
   const foldedKeys = () => [...document.querySelectorAll("#steps [data-nest]:not([open])")].map((nest) => nest.dataset.nest);
 
-  // Every answer draws the same cards open as the page has.
+  // Every answer draws the same cards open as the page has, or is about to have.
+  const turning = new Set();
+  const willBeOpen = () => {
+    let keys = openKeys();
+    for (const { key, how } of turning) keys = how === "alone" ? [key] : how === "close" ? keys.filter((one) => one !== key) : [...new Set([...keys, key])];
+    return keys;
+  };
   document.addEventListener("htmx:config:request", (event) => {
-    event.detail.ctx.request.headers["Stepwell-Open"] = openKeys().join(",");
+    const { request } = event.detail.ctx;
+    // What turns a card says what is open now: the answer closes what has to close.
+    request.headers["Stepwell-Open"] = ((request.method ?? "GET").toUpperCase() === "GET" ? openKeys() : willBeOpen()).join(",");
     event.detail.ctx.request.headers["Stepwell-Folded"] = foldedKeys().join(",");
   });
 
@@ -25,9 +33,24 @@
     }
   };
 
+  // An edit that is under way draws the cards open that were so when it was sent: a card that turns waits for its answer.
+  const edits = new Set();
+  document.addEventListener("htmx:before:request", ({ detail: { ctx } }) => (ctx.request?.method ?? "GET").toUpperCase() !== "GET" && edits.add(ctx));
+  document.addEventListener("htmx:finally:request", ({ detail: { ctx } }) => edits.delete(ctx));
+  const answered = async () => {
+    while (edits.size) await new Promise((resolve) => document.addEventListener("htmx:finally:request", () => setTimeout(resolve), { once: true }));
+  };
+
   const load = async (key, how) => {
-    await stepwell.flush();
-    await htmx.ajax("GET", `${base()}steps/${encodeURIComponent(key)}/${how ? `?${how}=1` : ""}`, { source: steps(), target: "#steps", swap: "none" });
+    const turn = { key, how };
+    turning.add(turn);
+    try {
+      await stepwell.flush();
+      await answered();
+      await htmx.ajax("GET", `${base()}steps/${encodeURIComponent(key)}/${how ? `?${how}=1` : ""}`, { source: steps(), target: "#steps", swap: "none" });
+    } finally {
+      turning.delete(turn);
+    }
     remember();
   };
   const open = async (key, { beside = false, field = "", focus = true } = {}) => {
@@ -55,8 +78,10 @@
       event.preventDefault();
       const key = toggle.dataset.toggle;
       if (toggle.getAttribute("aria-expanded") === "true") {
+        const from = document.activeElement;
         await load(key, "close");
-        document.querySelector(`[data-toggle="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+        // Who has gone on meanwhile stays there.
+        if (document.activeElement === from || document.activeElement === document.body) document.querySelector(`[data-toggle="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
       } else await open(key, { beside: event.altKey });
       return;
     }
@@ -79,8 +104,11 @@
   // What follows an edit: the address, closing what asked, and focus where the work goes on.
   document.addEventListener("builder:changed", (event) => {
     const { focus, key } = event.detail;
-    document.querySelector("#dialogs dialog[open]")?.close();
-    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) menu.hidePopover();
+    // An answer closes what its question was asked in; what was opened meanwhile stays.
+    const from = event.target;
+    const asked = (box) => !from.isConnected || from === document || from === document.body || box.contains(from);
+    for (const dialog of document.querySelectorAll("#dialogs dialog[open]")) if (asked(dialog)) dialog.close();
+    for (const menu of document.querySelectorAll("#picker:popover-open, #step-menu:popover-open")) if (asked(menu)) menu.hidePopover();
     remember();
     // A switch that was pressed keeps its own state through a morph: it says what the card says.
     for (const box of document.querySelectorAll("#steps [role=switch]")) box.checked = box.closest("[data-card]").dataset.enabled === "yes";
@@ -108,7 +136,7 @@
     // What is beside the list is about the step that is open.
     const of = target.closest("#steps") ? target : document.querySelector("#steps .step.is-open");
     const at = rows.findLastIndex((row) => row.contains(of));
-    last = { id: target.id, name: target.getAttribute("name"), keys: at < 0 ? [] : [rows[at], rows[at - 1], rows[at + 1]].filter(Boolean).map((row) => row.dataset.step) };
+    last = { inPanel: Boolean(target.closest("#panel")), id: target.id, name: target.getAttribute("name"), keys: at < 0 ? [] : [rows[at], rows[at - 1], rows[at + 1]].filter(Boolean).map((row) => row.dataset.step) };
   });
   const isLost = () => document.activeElement === document.body || !document.activeElement;
   const refind = () => {
@@ -116,7 +144,8 @@
     const same = last.id ? document.getElementById(last.id) : null;
     const inCard = !same && last.name ? document.querySelector(`#step-${CSS.escape(last.keys[0] ?? "")} [name="${CSS.escape(last.name)}"]`) : null;
     const toggle = last.keys.map((key) => document.querySelector(`#step-${CSS.escape(key)} [data-toggle]`)).find(Boolean);
-    for (const target of [same, inCard, toggle, document.querySelector("#steps [data-toggle]"), document.querySelector("#gap-end [data-add]"), document.getElementById("main")]) {
+    const tab = last.inPanel ? document.querySelector("#panel [role=tab][aria-selected=true]") : null;
+    for (const target of [same, inCard, tab, toggle, document.querySelector("#steps [data-toggle]"), document.querySelector("#gap-end [data-add]"), document.getElementById("main")]) {
       target?.focus({ preventScroll: true });
       if (!isLost()) return;
     }
@@ -187,6 +216,9 @@
     } else if (event.target.closest("[data-branch]")) {
       box.hidePopover();
       stepwell.pick(document.getElementById(`more-${about}`), [{ place: `after:${about}`, label: `on a new branch of ${card.dataset.name}` }]);
+    } else if (event.target.closest("[data-test-this]")) {
+      box.hidePopover();
+      card.querySelector("[data-test-step]")?.click();
     } else if (event.target.closest("[data-note]")) {
       box.hidePopover();
       await open(about, { field: "note" });

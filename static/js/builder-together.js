@@ -58,15 +58,8 @@
   };
   const go = async () => {
     const restore = shared.keeping(fields);
-    let told = null;
-    const hear = (event) => (told = event.detail);
-    document.addEventListener("builder:caught-up", hear);
-    try {
-      await htmx.ajax("GET", `${place().dataset.changes}?since=${known()}`, { source: steps(), target: "#steps", swap: "none" });
-    } finally {
-      document.removeEventListener("builder:caught-up", hear);
-    }
-    if (!told) return;
+    const told = await shared.news(`${place().dataset.changes}?since=${known()}`, "builder:caught-up", "#steps", () => stepwell.openCards?.().join());
+    if (!told) return restore(null);
     const touched = told.touched ?? {};
     restore(touched);
     knows(told.revision);
@@ -98,7 +91,7 @@
         people = said.people;
         draw();
         // In the middle of a drag or of an own save the list is left alone.
-        if (said.revision > known() && !document.querySelector("#steps.is-moving") && !stepwell.saving?.()) await catchUp();
+        if (said.revision > known() && !document.querySelector("#steps.is-moving") && !stepwell.saving?.() && !shared.writing()) await catchUp();
       }
     } catch {
       // No connection: the next round asks again.

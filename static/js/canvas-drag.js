@@ -31,6 +31,9 @@
       return found;
     };
 
+    // A popover that opens while the button is let go is closed by that very press: it waits for its end.
+    const pickThere = (...how) => setTimeout(() => shared.pick(...how));
+
     // --- dashed line of a path that is being drawn ---
     let dashed = null;
     const dash = (from, to, backward) => {
@@ -112,7 +115,7 @@
         const said = from.ports.find((one) => one.name === port)?.label;
         const place = source === "start" ? "root" : `after:${source}:${port}`;
         const words = `${said ? `on ${said}, ` : ""}after ${from.label}`;
-        shared.pick([{ place, label: words }], { at: [event.clientX, event.clientY], spot, from: from.element.querySelector(".nodebox__in") });
+        pickThere([{ place, label: words }], { at: [event.clientX, event.clientY], spot, from: from.element.querySelector(".nodebox__in") });
       }
     };
 
@@ -209,7 +212,7 @@
       const [x, y] = shared.toWorld(event.clientX, event.clientY);
       const spot = [shared.snap(x - 115), shared.snap(y - 27)];
       const place = edge ? `edge:${edge}` : frame ? `inside:${frame.key}` : "root";
-      if (!type) shared.pick([{ place, label: "there" }], { at: [event.clientX, event.clientY], spot, from: button });
+      if (!type) pickThere([{ place, label: "there" }], { at: [event.clientX, event.clientY], spot, from: button });
       else shared.post("add/", { type, place, x: spot[0], y: spot[1] });
     };
 
@@ -256,7 +259,9 @@
       const kind = event.target.closest("[data-palette]");
       if (event.target.closest(".palette") && !kind) return;
       const touch = event.pointerType === "touch";
-      const pan = event.button === 1 || (event.button === 0 && (space || touch));
+      // A finger pans on the ground and on phones; on larger screens it takes steps along.
+      const held = !phone.matches && event.target.closest(".nodebox, .framebox__head");
+      const pan = event.button === 1 || (event.button === 0 && (space || (touch && !held)));
       if (event.button > 1) return;
       const [node, port, end] = [nodeAt(event.target), event.target.closest(".port"), event.target.closest("[data-wire-end]")];
       if (kind && event.button === 0) startKind(event, kind);

@@ -12,7 +12,14 @@
       event.detail.ctx.request.headers["Stepwell-Open"] = chosenKey();
     });
 
-    const post = async (path, values = {}) => {
+    // One after the other: htmx drops what is sent while another waits, and no gesture may be lost.
+    let last = Promise.resolve();
+    const post = (path, values = {}) => {
+      const mine = last.then(() => send(path, values));
+      last = mine.catch(() => {});
+      return mine;
+    };
+    const send = async (path, values) => {
       await stepwell.flush();
       const form = document.getElementById("canvas-form");
       let status = 0;
@@ -105,6 +112,8 @@
     });
 
     // --- what follows an answer ---
+    const isEmpty = () => !shared.nodes().some((node) => !node.isStart && node.key !== "start");
+    let wasEmpty = isEmpty();
     document.addEventListener("builder:changed", (event) => {
       const { focus, key } = event.detail;
       document.querySelector("#dialogs dialog[open]")?.close();
@@ -116,14 +125,18 @@
       requestAnimationFrame(() => {
         shared.refresh();
         mark();
+        const first = wasEmpty && !isEmpty();
+        wasEmpty = isEmpty();
         if (!key || key !== chosenKey()) return;
-        shared.reveal(key);
+        if (!shared.phone.matches) stepwell.openPanel(shared.node(key)?.element.querySelector(".nodebox__in"));
+        // The first step moves the start up: both are brought into view.
+        if (first) shared.fit(0.8, 0.9);
+        else shared.reveal(key);
         if (shared.phone.matches) return;
-        stepwell.openPanel(shared.node(key)?.element.querySelector(".nodebox__in"));
-        const first =
+        const toFill =
           panel().querySelector("[data-to-fill] textarea, [data-to-fill] input:not([type=hidden]), [data-to-fill] select") ??
           panel().querySelector(".step__body textarea, .step__body select, .step__body input:not([type=hidden])");
-        if (focus === "first") first?.focus({ preventScroll: true });
+        if (focus === "first") toFill?.focus({ preventScroll: true });
         else if (focus === "name") panel().querySelector("[data-field=label]")?.select();
         else shared.focus?.(key);
       });

@@ -37,19 +37,12 @@
     };
     canvas.addEventListener("canvas:drawn", () => people.length && draw());
 
-    const busy = () => shared.held() || stepwell.saving?.();
+    const busy = () => shared.held() || stepwell.saving?.() || together.writing();
     const catchUp = async () => {
       const restore = together.keeping(fields);
       const chosen = shared.chosenKey();
-      let told = null;
-      const hear = (event) => (told = event.detail);
-      document.addEventListener("canvas:caught-up", hear);
-      try {
-        await htmx.ajax("GET", `${shared.base}canvas/world/`, { source: canvas, target: "#world", swap: "none" });
-      } finally {
-        document.removeEventListener("canvas:caught-up", hear);
-      }
-      if (!told) return;
+      const told = await together.news(`${shared.base}canvas/world/`, "canvas:caught-up", "#world", () => `${shared.chosenKey()} ${shared.held()}`);
+      if (!told) return restore(null);
       restore(told.touched);
       knows(told.revision);
       if (chosen && !shared.node(chosen)) stepwell.toast("The step that you had open was deleted by somebody else.", {});

@@ -57,8 +57,9 @@
         }
         const words = element.cloneNode(true);
         for (const key of words.querySelectorAll("kbd")) key.remove();
-        const said = element.getAttribute("aria-label") ?? words.textContent.trim();
-        name.textContent = element.dataset.itemKey ? `${said} (the one that has the focus)` : said;
+          const label = element.matches("input, select, textarea") ? element.labels?.[0] : words;
+          const said = element.getAttribute("aria-label") ?? label?.textContent.trim() ?? "";
+          name.textContent = element.dataset.itemKey ? `${said} (the one that has the focus)` : said;
         return [keys, name];
       }),
     );

@@ -4,7 +4,9 @@ stepwell.enliven("[data-desk]", (desk) => {
   const LOOK_MS = 5000;
   const pane = desk.querySelector("[data-desk-pane]");
   const query = desk.dataset.deskQuery ?? "";
-  const wide = () => getComputedStyle(pane).display !== "none" && !desk.classList.contains("inbox--alone");
+  // A gate at its own address (phones, links of mails) keeps that address in step with what is shown.
+  const alone = desk.classList.contains("inbox--alone");
+  const inPlace = () => getComputedStyle(pane).display !== "none";
   const list = () => desk.querySelector("[data-desk-list]");
   const rows = () => [...list().querySelectorAll("[data-desk-item]")];
   const current = () => pane.querySelector(".gate")?.id.replace("gate-", "") ?? rows().find((row) => row.ariaCurrent === "true")?.dataset.deskItem;
@@ -19,6 +21,14 @@ stepwell.enliven("[data-desk]", (desk) => {
     }
     rows().find((row) => row.dataset.deskItem === id)?.scrollIntoView({ block: "nearest" });
   };
+  const name = (url, title) => {
+    const heading = document.querySelector(".crumbs h1");
+    if (url !== location.pathname + location.search) history.pushState(null, "", url);
+    if (!heading || !title) return;
+    document.title = document.title.replace(heading.textContent, () => title);
+    heading.textContent = title;
+  };
+  if (alone) window.addEventListener("popstate", () => location.reload());
   const open = async (url, id, { focus = true } = {}) => {
     const mine = ++turn;
     mark(id);
@@ -29,27 +39,71 @@ stepwell.enliven("[data-desk]", (desk) => {
       if (mine !== turn) return;
       pane.innerHTML = html;
       globalThis.htmx?.process?.(pane);
+      const title = pane.querySelector("h2")?.firstChild?.textContent.trim() ?? "";
+      if (alone) name(url, title);
       window.scrollTo({ top: 0 });
       if (focus) pane.focus({ preventScroll: true });
-      const title = pane.querySelector("h2")?.textContent.trim();
       if (title) stepwell.announce(title);
     } catch {
       location.assign(url);
     }
   };
+  const show = (counts) => {
+    for (const [which, number] of Object.entries(counts))
+      for (const place of document.querySelectorAll(`[data-desk-n="${which}"]`)) {
+        place.textContent = number;
+        // A badge of nothing is none; the filters say their zero.
+        if (place.classList.contains("count")) place.hidden = !number;
+      }
+    if (counts.mine !== undefined) stepwell.countReviews(counts.mine);
+  };
   const drop = (id) => {
     const row = rows().find((one) => one.dataset.deskItem === id);
     if (!row) return;
     const group = row.closest("ul")?.previousElementSibling;
-    const count = group?.querySelector(".count");
-    if (count) count.textContent = Math.max(0, Number(count.textContent) - 1);
-    for (const total of document.querySelectorAll("[data-desk-count]")) total.textContent = Math.max(0, Number(total.textContent) - 1);
+    const gone = ["all", ...(group?.querySelector('[data-desk-n="listed"]') ? ["mine", "listed"] : []), ...(row.querySelector(".tag--bad") ? ["overdue"] : [])];
+    // Shown at once; what the server counts comes with the next look.
+    show(Object.fromEntries(gone.map((one) => [one, Math.max(0, Number(document.querySelector(`[data-desk-n="${one}"]`)?.textContent) - 1)])));
+    const others = group?.querySelector("[data-desk-others]");
+    if (others) others.textContent = Math.max(0, Number(others.textContent) - 1);
     row.closest("li").remove();
+  };
+  // The list as it is now, in place of the one that is shown; false where it could not be had.
+  const refill = async () => {
+    const answer = await fetch(withPart(desk.dataset.deskIndex + query, "list"), { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!answer?.ok || answer.redirected) return false;
+    const fresh = document.createElement("template");
+    fresh.innerHTML = await answer.text();
+    const found = fresh.content.querySelector("[data-desk-list]");
+    if (!found) return false;
+    list().replaceWith(found);
+    asked = new Set([...(asked ?? []), ...rows().map((row) => row.dataset.deskItem)]);
+    return true;
+  };
+  // Everything that was listed is decided: what has come meanwhile, or the page that says that nothing waits.
+  const onwards = async () => {
+    const first = (await refill()) && rows().find((row) => "deskMine" in row.dataset);
+    if (first) return open(first.getAttribute("href"), first.dataset.deskItem);
+    if (alone) return location.assign(desk.dataset.deskIndex + query);
+    if (rows().length || query) {
+      mark("");
+      pane.replaceChildren(desk.querySelector("[data-desk-done]").content.cloneNode(true));
+      pane.focus({ preventScroll: true });
+      return stepwell.announce(pane.querySelector("h2").textContent);
+    }
+    const answer = await fetch(desk.dataset.deskIndex).catch(() => null);
+    const fresh = answer?.ok ? new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-desk-empty]") : null;
+    if (!fresh) return location.assign(desk.dataset.deskIndex + query);
+    desk.replaceWith(fresh);
+    const heading = fresh.querySelector("h2");
+    heading.tabIndex = -1;
+    heading.focus();
+    stepwell.announce(heading.textContent);
   };
 
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("a[data-desk-item]");
-    if (!link || !desk.contains(link) || event.ctrlKey || event.metaKey || event.shiftKey || event.button || !wide()) return;
+    if (!link || !desk.contains(link) || event.ctrlKey || event.metaKey || event.shiftKey || event.button || !inPlace()) return;
     event.preventDefault();
     open(link.getAttribute("href"), link.dataset.deskItem);
   });
@@ -58,19 +112,20 @@ stepwell.enliven("[data-desk]", (desk) => {
     const id = event.target.closest(".gate").id.replace("gate-", "");
     const all = rows();
     const at = all.findIndex((row) => row.dataset.deskItem === id);
-    const after = all[at + 1] ?? all.find((row) => row.dataset.deskItem !== id);
+    // What waits for others is looked at, not come to: the morning ends before it.
+    const left = all.filter((row) => row.dataset.deskItem !== id && "deskMine" in row.dataset);
+    const after = left.find((row) => all.indexOf(row) > at) ?? left[0];
     drop(id);
-    asked = null;
-    if (!wide()) {
-      const next = event.target.elements.next?.value;
-      location.assign(next ? new URL(`../${next}/`, new URL(event.target.action).href.replace(/decide\/$/, "")) : desk.dataset.deskIndex);
-    } else if (after) open(after.getAttribute("href"), after.dataset.deskItem);
-    else location.assign(desk.dataset.deskIndex + query);
+    asked?.add(id);
+    if (after) open(after.getAttribute("href"), after.dataset.deskItem);
+    else onwards();
   });
 
   // Somebody else was first: their decision is shown, and one's own words stay beneath it.
   const taken = async (id) => {
     const gate = pane.querySelector(`#gate-${id}`);
+    // A refused decision says who was first already, with one's own words.
+    if (gate?.classList.contains("gate--late")) return drop(id);
     if (!gate || gate.querySelector("[data-sent]")) return;
     const comment = gate.querySelector("[data-gate-comment]")?.value ?? "";
     const text = gate.querySelector("[data-gate-text]");
@@ -106,14 +161,15 @@ stepwell.enliven("[data-desk]", (desk) => {
   const news = list().querySelector("[data-desk-new]");
   const look = async () => {
     if (document.hidden || !desk.isConnected) return;
-    let open;
+    let open, counts;
     try {
       const answer = await fetch(desk.dataset.deskNews + query, { headers: { "HX-Request": "true" } });
       if (!answer.ok || answer.redirected) return;
-      ({ open } = await answer.json());
+      ({ open, counts } = await answer.json());
     } catch {
       return;
     }
+    show(counts);
     const waiting = new Set(open);
     const now = current();
     if (asked) {
@@ -122,8 +178,9 @@ stepwell.enliven("[data-desk]", (desk) => {
       if (button) {
         button.hidden = !fresh;
         const words = `${fresh} new`;
-        if (fresh && button.textContent !== words) {
-          button.textContent = words;
+        const said = button.querySelector("span");
+        if (fresh && said.textContent !== words) {
+          said.textContent = words;
           stepwell.announce(`${words} ${fresh === 1 ? "review waits" : "reviews wait"}.`);
         }
       }
@@ -133,13 +190,8 @@ stepwell.enliven("[data-desk]", (desk) => {
   };
   desk.addEventListener("click", async (event) => {
     if (!event.target.closest("[data-desk-new]")) return;
-    const answer = await fetch(withPart(desk.dataset.deskIndex + query, "list"), { headers: { "HX-Request": "true" } });
-    if (!answer.ok) return location.reload();
-    const fresh = document.createElement("template");
-    fresh.innerHTML = await answer.text();
     const now = current();
-    list().replaceWith(fresh.content.querySelector("[data-desk-list]"));
-    asked = new Set(rows().map((row) => row.dataset.deskItem));
+    if (!(await refill())) return location.reload();
     if (now) mark(now);
   });
   if (news) {

@@ -1,4 +1,4 @@
-// A gate's drafts and changes: what is written is kept in this browser, Changes shows it word by word, R asks why.
+// A gate's drafts, changes and keys: what is written is kept in this browser, Changes shows it word by word, R asks why.
 stepwell.enliven("[data-gate-form]", (form) => {
   const id = form.closest(".gate")?.id;
   const text = form.querySelector("[data-gate-text]");
@@ -78,7 +78,12 @@ stepwell.enliven("[data-gate-form]", (form) => {
     if (event.target.matches('[name="view"][value="changes"]')) compare();
   });
 
-  // R opens the reason; Esc closes what is open.
+  // Choosing Edit goes straight to the text, also when it is chosen already.
+  form.addEventListener("click", (event) => {
+    if (event.target.matches('[name="view"][value="edit"]')) text?.focus();
+  });
+
+  // R opens the reason. Esc closes what is open, else leaves the field, so that the next key decides; ⌘↵ decides from it.
   for (const details of form.querySelectorAll(".gate__choice"))
     details.addEventListener("toggle", () => {
       if (!details.open) return;
@@ -86,10 +91,17 @@ stepwell.enliven("[data-gate-form]", (form) => {
       details.querySelector("textarea, select")?.focus();
     });
   form.addEventListener("keydown", (event) => {
-    const details = event.key === "Escape" && event.target.closest(".gate__choice[open]");
-    if (!details) return;
-    details.open = false;
-    details.querySelector("summary").focus();
-    event.stopPropagation();
+    const details = event.target.closest(".gate__choice[open]");
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      (details ? details.querySelector(".gate__sheet button:not([type=button])") : form.querySelector("[data-gate-approve]"))?.click();
+    } else if (event.key === "Escape" && (details || stepwell.typing(event))) {
+      event.preventDefault();
+      event.stopPropagation();
+      if (details) {
+        details.open = false;
+        details.querySelector("summary").focus();
+      } else (form.closest("[data-desk-pane]") ?? form.closest(".gate")).focus({ preventScroll: true });
+    }
   });
 });

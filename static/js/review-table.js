@@ -1,4 +1,4 @@
-// The table for many gates: one box chooses all, and the bar says how many are chosen.
+// The table for many gates: one box chooses all (*), X chooses the row with the focus, and the bar says how many are chosen.
 stepwell.enliven("[data-many]", (form) => {
   const all = form.querySelector("[data-many-all]");
   const count = form.querySelector("[data-many-count]");

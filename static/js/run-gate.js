@@ -8,26 +8,36 @@ stepwell.enliven("[data-gate-form]", (form) => {
   };
   text?.addEventListener("input", say);
   say();
-  // Choosing Edit goes straight to the text.
-  form.addEventListener("change", (event) => {
-    if (event.target.matches('[name="view"][value="edit"]')) text?.focus();
-  });
-
+  // A decided gate folds into its row: the focus goes to the next gate, else to where the run goes on.
+  const follow = (gate) => {
+    if (!document.querySelector("[data-run]")) return;
+    const watch = new MutationObserver(() => {
+      if (gate.isConnected) return;
+      watch.disconnect();
+      if (document.activeElement && document.activeElement !== document.body) return;
+      const next = document.querySelector("#run-gate .gate a, #run-gate .gate button, #run-gate .gate textarea") ?? document.querySelector("#run-flow [data-step-link]");
+      (next ?? document.getElementById("main"))?.focus({ preventScroll: true });
+    });
+    watch.observe(document.body, { childList: true, subtree: true });
+    setTimeout(() => watch.disconnect(), 30000);
+  };
   form.addEventListener("submit", async (event) => {
     if (event.defaultPrevented || !document.querySelector("[data-run], [data-desk]")) return;
-    // Handing over and comparing are forms of their own addresses.
-    if (event.submitter?.hasAttribute("formaction")) return;
-    event.preventDefault();
     const button = event.submitter;
+    // Comparing without script is a page of its own; handing over is sent like a decision, to its own address.
+    const handsOver = button?.hasAttribute("data-gate-hand");
+    if (button?.hasAttribute("formaction") && !handsOver) return;
+    event.preventDefault();
     button?.setAttribute("aria-busy", "true");
     form.dataset.sent = "";
     const body = new FormData(form, button);
     try {
-      const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+      const answer = await fetch(handsOver ? button.formAction : form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
       if (answer.status === 204) {
         const told = answer.headers.get("HX-Trigger");
-        if (told) stepwell.toast(JSON.parse(told).toast.text);
+        if (told) stepwell.toast(JSON.parse(told).toast.text, { topic: "review" });
         form.dispatchEvent(new CustomEvent("gate:decided", { bubbles: true }));
+        follow(form.closest(".gate"));
         return;
       }
       delete form.dataset.sent;
@@ -40,6 +50,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
           const gate = form.closest(".gate");
           if (gate?.isConnected) gate.replaceWith(fresh);
           else document.getElementById("run-gate")?.append(fresh);
+          fresh.focus({ preventScroll: true });
           return;
         }
       }

@@ -77,7 +77,10 @@
       nodeOf(words).data = stepwell.liveText(box.dataset.liveText).slice(-BOX_KEEPS / 2);
     }
   });
+  // The texts of items come only to a page that shows them.
+  let tellWatched = () => {};
   stepwell.enliven("[data-live-full]", (full) => {
+    tellWatched();
     const text = stepwell.liveText(full.dataset.liveFull);
     if (text.length >= full.textContent.length) nodeOf(full).data = text;
   });
@@ -193,23 +196,14 @@
       setTimeout(() => step.classList.remove("is-changed"), FLASH);
     }
     old.replaceWith(fresh);
+    // What htmx acts on in it has to be shown to htmx: it came by another way.
+    window.htmx?.process(fresh);
     // An element that was carried over has lost the focus on its way.
     if (active?.isConnected) active.focus({ preventScroll: true });
     else if (focused && !fresh.contains(document.activeElement)) {
       const target = fresh.querySelector(focused);
       target?.focus({ preventScroll: true });
       if (caret !== null && target?.setSelectionRange && target.type !== "email") target.setSelectionRange(caret, caret);
-    }
-  };
-
-  // The number beside Reviews, in the menu and in the bar of phones.
-  const countReviews = (waiting) => {
-    for (const count of document.querySelectorAll("[data-review-count]")) {
-      count.hidden = !waiting;
-      const words = document.createElement("span");
-      words.className = "vh";
-      words.textContent = " waiting for you";
-      count.replaceChildren(...(waiting ? [waiting > 99 ? "99+" : String(waiting), words] : []));
     }
   };
 
@@ -221,6 +215,13 @@
     let timers = [];
     let heard = Date.now();
     let first = true;
+    let watched = "";
+    tellWatched = () => {
+      const shown = [...document.querySelectorAll("[data-live-full]")].map((full) => full.dataset.liveFull).filter((attempt) => !document.querySelector(`[data-live-text="${attempt}"]`));
+      if (socket?.readyState !== WebSocket.OPEN || shown.join() === watched) return;
+      watched = shown.join();
+      socket.send(JSON.stringify({ watch: shown }));
+    };
     const pill = () => document.querySelector("[data-live-pill]");
     const lostNote = page.querySelector("[data-live-lost]");
 
@@ -258,7 +259,7 @@
       page.dataset.runOver = message.over ? "yes" : "no";
       document.title = `${message.title} · Stepwell`;
       if (!lostAt) show(true);
-      if ("reviews" in message) countReviews(message.reviews);
+      if ("reviews" in message) stepwell.countReviews(message.reviews);
       if (message.say.length) stepwell.announce(message.say.join(". "));
       document.dispatchEvent(new CustomEvent("run:changed"));
     };
@@ -269,6 +270,8 @@
       socket = new WebSocket(address);
       socket.addEventListener("open", () => {
         heard = Date.now();
+        watched = "";
+        tellWatched();
         found();
       });
       socket.addEventListener("message", (event) => {
@@ -289,15 +292,25 @@
       if (Date.now() - heard > 2 * QUIET) socket.close();
       else if (Date.now() - heard > QUIET) socket.send("ping");
     }, QUIET / 5);
-    // Listeners hear how far a text is, not its words.
+    // Listeners hear how far texts and items are, not their words: one summary, and only what has moved.
+    const nameOf = (box) => box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+    const toldItems = new Map();
     setInterval(() => {
+      const summary = [];
       for (const box of document.querySelectorAll("[data-live-text]")) {
         const known = texts.get(box.dataset.liveText);
-        const name = box.closest("[data-row]")?.querySelector(".step__name")?.textContent.trim();
+        const name = nameOf(box);
         if (!known || !name || known.told === known.length) continue;
         known.told = known.length;
-        stepwell.announce(`${name} is writing, ${wordsOf(known.text)} words so far`);
+        summary.push(`${name} is writing, ${wordsOf(known.text)} words so far`);
       }
+      for (const fan of document.querySelectorAll('.runstep[data-s="running"] .fan[data-fan]')) {
+        const done = fan.querySelector(".fan__top b")?.textContent.trim();
+        if (!done || toldItems.get(fan.dataset.fan) === done) continue;
+        toldItems.set(fan.dataset.fan, done);
+        summary.push(`${nameOf(fan)}: ${done}`);
+      }
+      if (summary.length) stepwell.announce(summary.join(". "));
     }, SUMMARY_EVERY);
     open();
   });

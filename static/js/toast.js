@@ -1,4 +1,4 @@
-// Toasts: gone after six seconds, kept while looked at. stepwell.toast(text, {kind, action, onAction}) or the event "toast".
+// Toasts: gone after six seconds, kept while looked at. stepwell.toast(text, {kind, action, onAction, topic}) or the event "toast".
 (() => {
   const STAY = 6000;
   const leave = (toast) => {
@@ -20,14 +20,16 @@
     start();
   });
 
-  stepwell.toast = (text, { kind = "ok", action, onAction } = {}) => {
+  stepwell.toast = (text, { kind = "ok", action, onAction, topic } = {}) => {
     const region = document.getElementById("toasts");
     if (!region) return;
-    for (const other of region.children) if (other.dataset.text === text) other.remove();
+    // One at a time of what follows quickly on itself, such as decisions at the desk.
+    for (const other of [...region.children]) if (other.dataset.text === text || (topic && other.dataset.topic === topic)) other.remove();
     const toast = document.createElement("div");
     toast.className = `toast toast--${kind}`;
     toast.dataset.toast = "";
     toast.dataset.text = text;
+    if (topic) toast.dataset.topic = topic;
     if (kind === "bad") toast.setAttribute("role", "alert");
     const words = document.createElement("span");
     words.textContent = text;
@@ -48,7 +50,12 @@
   // With {action, post, values} its button sends the values there.
   document.addEventListener("toast", ({ detail }) => {
     const { text, post, values } = detail;
-    const onAction = post ? () => htmx.ajax("POST", post, { values, target: "#dialogs", swap: "innerHTML settle:0" }) : undefined;
+    const act = () => {
+      // What the answer asks goes where dialogs stand; elsewhere it has only events.
+      const box = document.getElementById("dialogs");
+      return htmx.ajax("POST", post, { values, target: box ?? document.body, swap: box ? "innerHTML settle:0" : "none" });
+    };
+    const onAction = post ? act : undefined;
     stepwell.toast(text, { ...detail, onAction });
   });
 })();

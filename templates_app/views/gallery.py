@@ -210,6 +210,7 @@ def save(request: TenantRequest) -> HttpResponse:
         words = dict(form.cleaned_data)
         # An emptied description falls back to the workflow's own, as the hint says.
         words["description"] = words["description"] or None
+        words["sample"] = form.sample()
         try:
             template = save_as_template(actor=request.actor, **words)
         except (Invalid, Conflict) as error:

@@ -14,6 +14,11 @@ import pytest
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.site import Site
 
+# Proofs take minutes: `make soak` runs them, a short version of the same path runs in CI.
+proof = pytest.mark.skipif(
+    not os.environ.get("STEPWELL_PROOFS"), reason="a proof of minutes: STEPWELL_PROOFS=1 runs it"
+)
+
 SEED = int(os.environ.get("STEPWELL_CRASH_SEED") or random.SystemRandom().randrange(1_000_000))
 
 

@@ -19,13 +19,22 @@ def models() -> Iterator[tuple[FakeOpenAI, FakeOpenAI]]:
         yield one, other
 
 
+@pytest.fixture
+def model_server(models: tuple[FakeOpenAI, FakeOpenAI]) -> FakeOpenAI:
+    """The first of them, with nothing scripted. Who names `custom:fake-small` asks it without an account."""
+    models[0].reset()
+    return models[0]
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, models: tuple[FakeOpenAI, FakeOpenAI]) -> Iterator[Stack]:
     """A whole Stepwell with the demo tenant."""
-    allowed = ",".join(f"127.0.0.1:{server.port}" for server in models)
-    with running_stack(
-        tmp_path_factory.mktemp("stack"), extra={"STEPWELL_OUTBOUND_ALLOW": allowed}
-    ) as running:
+    extra = {
+        "STEPWELL_OUTBOUND_ALLOW": ",".join(f"127.0.0.1:{server.port}" for server in models),
+        "STEPWELL_LLM_BASE_URL": models[0].url,
+        "STEPWELL_LLM_KEY": "sk-test",
+    }
+    with running_stack(tmp_path_factory.mktemp("stack"), extra=extra) as running:
         yield running
 
 

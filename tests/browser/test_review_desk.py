@@ -1,91 +1,88 @@
-"""A reviewer's morning in a real browser: gates of five workflows cleared by keyboard, and some on a phone."""
+"""The reviewer's morning (tests/acceptance/test_review_morning.py), shortened: by keyboard, on a phone, two at once."""
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+import json
+import re
 
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from tests.support import reviewer
 from tests.support.axe import axe_violations
+from tests.support.reviewer import Keyboard, Phone
 from tests.support.stack import Stack
 
-# A whole morning is 40; CI clears fewer by the same keys.
-BY_KEYBOARD, ON_A_PHONE = 10, 3
-MAKE = """
-import datetime, itertools
-from django.utils import timezone
-from tests.support import runs as make
-from workflows.tenancy.actor import Actor
-from workflows.tenancy.models import Membership
-row = Membership.objects.select_related("tenant", "user").filter(user__email="nadia@demo.example").first()
-nadia = Actor(tenant=row.tenant, role=row.role, user=row.user)
-make._numbers = itertools.count(9000)
-graph = make.graph(make.step("write"), make.step("gate", "review", "Review gate"))
-for number in range(COUNT):
-    run = make.run_of(nadia, graph, name=f"Morning {number % 5 + 1}")
-    make.reached(run, "write")
-    late = timezone.now() - datetime.timedelta(minutes=10) if number == 0 else None
-    make.gate(run, "gate", due_at=late, title=f"Gate {number}")
+SEED = """
+import time
+from tests.support import morning as m
+m.move_in()
+m.begin("Customer answers", 1)
+m.begin("Release notes", 6)
+deadline = time.monotonic() + 60
+while m.waiting() < 7 and time.monotonic() < deadline:
+    time.sleep(0.1)
+m.due("Customer answers", -10)
+"""
+ASK = """
+import json, time
+from tests.support import morning as m
+deadline = time.monotonic() + 60
+# The one that was rejected without a path has failed.
+while not set(m.runs()) <= {"completed", "failed"} and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(json.dumps(m.decisions()))
 """
 
 
-@pytest.fixture
-def signed_in(page: Page, stack: Stack) -> Page:
-    page.goto(stack.sign_in_link_for("nadia@demo.example"))
-    if "/sign-in/" in page.url:
-        page.locator("main button").first.click()
-    return page
-
-
-def test_a_morning_is_cleared_by_keyboard_and_the_rest_on_a_phone(
-    signed_in: Page, stack: Stack, browser: Browser
+def test_a_morning_by_keyboard_on_a_phone_and_with_a_second_reviewer(
+    page: Page, stack: Stack, browser: Browser
 ) -> None:
-    page = signed_in
-    stack.manage("shell", "-c", MAKE.replace("COUNT", str(BY_KEYBOARD + ON_A_PHONE)))
-    page.goto("/reviews/?show=mine")
-    title = page.locator(".inbox__pane .gate h2")
-    expect(title).to_contain_text("Gate 0")
+    stack.manage("shell", "-v", "0", "-c", SEED)
+    reviewer.sign_in(page, "rosa")
+    desk = Keyboard(page)
+    expect(page.locator(".inbox__list .inbox__item")).to_have_count(7)
     expect(page.locator(".inbox__list").get_by_text("Overdue by 10 min")).to_be_visible()
     assert axe_violations(page) == []
-    # J and K change the pane in place.
-    page.keyboard.press("j")
-    expect(title).to_contain_text("Gate 1")
-    page.keyboard.press("k")
-    expect(title).to_contain_text("Gate 0")
-    # E edits; the changes are shown word by word, and the button says so.
-    page.keyboard.press("e")
-    text = page.locator("[data-gate-text]")
-    text.fill(text.input_value().replace("Printed at home", "Printed at work"))
-    page.locator('label:has([name="view"][value="changes"])').click()
-    expect(page.locator("[data-gate-diff] ins")).to_contain_text("work")
-    expect(page.locator("[data-gate-approve]")).to_contain_text("with edits")
-    page.locator(".gate h2").click()
-    page.keyboard.press("a")
-    expect(title).to_contain_text("Gate 1")
-    # R asks why, and Esc goes back.
-    page.keyboard.press("r")
-    expect(page.locator("[data-gate-reason]")).to_be_focused()
-    assert axe_violations(page, within=".inbox__pane") == []
-    page.keyboard.press("Escape")
-    page.keyboard.press("r")
-    page.locator("[data-gate-reason]").fill("Not this one.")
-    page.locator('.gate__choice [name="decision"][value="reject"]').click()
-    for number in range(2, BY_KEYBOARD):
-        expect(title).to_contain_text(f"Gate {number}")
-        page.keyboard.press("a")
-    # Somebody else is first: it is said, and one's own comment stays.
-    expect(title).to_contain_text(f"Gate {BY_KEYBOARD}")
-    page.locator("[data-gate-comment]").fill("I would wait.")
-    state = page.context.storage_state()
-    phone = browser.new_context(
-        base_url=stack.url, viewport={"width": 390, "height": 844}, storage_state=state, has_touch=True
-    ).new_page()
-    phone.goto("/reviews/?show=mine")
-    phone.locator(".inbox__item").first.tap()
-    for number in range(BY_KEYBOARD, BY_KEYBOARD + ON_A_PHONE):
-        expect(phone.locator(".gate h2")).to_contain_text(f"Gate {number}")
-        if number == BY_KEYBOARD:
-            assert axe_violations(phone, within="#main") == []
-        phone.locator("[data-gate-approve]").tap()
-    expect(page.locator(".inbox__pane")).to_contain_text("Approved by Nadia", timeout=15_000)
-    assert page.locator(".inbox__pane textarea[readonly]").input_value() == "I would wait."
-    phone.context.close()
+    loads = desk.loads
+    # What is overdue stands first. J, K and decisions change the pane in place.
+    first = desk.here()
+    desk.press("j")
+    expect(page.locator(f"#gate-{first}")).to_have_count(0)
+    desk.press("k")
+    expect(page.locator(f"#gate-{first}")).to_be_visible()
+    desk.reject("Too little.")
+    desk.edit("Printed at home", "Printed at work")
+    desk.approve("Before noon")
+    expect(page.locator("nav [data-review-count]").first).to_contain_text("4")
+    assert desk.loads == loads
+    # A second one is at the same gate: the first wins, the other keeps their words, also after the list has looked.
+    gate = desk.here()
+    desk.press("c")
+    page.keyboard.type("I would wait.")
+    desk.press("Escape")
+    context = browser.new_context(
+        base_url=stack.url, viewport=ViewportSize(width=390, height=844), has_touch=True
+    )
+    other = context.new_page()
+    reviewer.sign_in(other, "theo", f"/reviews/{gate}/")
+    assert other.url.endswith(f"/reviews/{gate}/"), "the sign-in leads on to where the link led"
+    phone = Phone(other)
+    phone.bar_is_above_the_tabs()
+    assert axe_violations(other) == []
+    phone.approve("From the train")
+    desk.press("a")
+    pane = page.locator(".inbox__pane")
+    expect(pane).to_contain_text("Approved by Theo Tal")
+    expect(page.locator(f'.inbox__item[data-desk-item="{gate}"]')).to_have_count(0, timeout=15_000)
+    assert pane.locator("textarea[readonly]").input_value() == "I would wait."
+    # The phone goes on from gate to gate, each at its own address, until nothing is left.
+    expect(other).to_have_url(re.compile(phone.here()))
+    phone.reject("Not like this.")
+    phone.approve()
+    phone.approve()
+    expect(other.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
+    context.close()
+    stored = json.loads(stack.manage("shell", "-v", "0", "-c", ASK))
+    reviewer.compare(desk.decided, stored, "rosa")
+    reviewer.compare(phone.decided, stored, "theo")
+    assert len(stored) == 7

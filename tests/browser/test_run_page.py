@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.axe import axe_violations
 from tests.support.jobs import eventually
 from tests.support.stack import Stack
+from tests.support.viewers import Viewers, stored_outputs
 
 ARTICLE = "\n\n".join(
     f"Stepwell number {n} stands in Gujarat and holds water deep below the ground. People walk down to it step by step, "
@@ -159,9 +160,26 @@ def test_the_page_catches_up_by_itself_when_the_web_process_was_killed(signed_in
     page.wait_for_selector(".gate", timeout=WATCHING)
     expect(page.locator("[data-live-pill]")).to_contain_text("Live")
     page.locator("[data-gate-comment]").fill("Written before the crash.")
-    os.kill(stack.children()["web"], signal.SIGKILL)
-    # It may be back before the page says that it is gone; what follows can only come over a new socket.
-    eventually(lambda: answers(stack.url), 60)
-    assert page.locator("[data-gate-comment]").input_value() == "Written before the crash."
-    page.get_by_role("button", name="Approve and continue").click()
-    expect(page.locator(".runstep", has_text="Approved by Nadia")).to_be_visible(timeout=WATCHING)
+    run = page.url.split("/runs/")[1][:36]
+    cookie = "; ".join(f"{one.get('name')}={one.get('value')}" for one in page.context.cookies())
+    # The short version of tests/acceptance/test_live_page_whole.py: others look on, too.
+    with Viewers(stack.url, cookie, run, 4) as others:
+        eventually(lambda: others.open == 4, 60)
+        os.kill(stack.children()["web"], signal.SIGKILL)
+        # It may be back before the page says that it is gone; what follows can only come over a new socket.
+        eventually(lambda: answers(stack.url), 60)
+        assert page.locator("[data-gate-comment]").input_value() == "Written before the crash."
+        eventually(lambda: others.open == 4, 60)
+        page.get_by_role("button", name="Approve and continue").click()
+        expect(page.locator(".runstep", has_text="Approved by Nadia")).to_be_visible(timeout=WATCHING)
+        # The question after the step that writes.
+        after = "Shall we go on with this plan?"
+        expect(page.locator("#run-gate")).to_contain_text(after, timeout=WATCHING)
+        eventually(lambda: all(after in one.parts.get("run-gate", "") for one in others.all), 60)
+        stored = stored_outputs(stack.data_dir, run)
+        for viewer in others.all:
+            assert (viewer.gaps, viewer.differing) == (0, 0)
+            assert viewer.connected > 1
+            assert viewer.texts, "the step after the gate wrote"
+            for attempt, step in viewer.step_of.items():
+                assert viewer.texts[attempt] == stored[step][1]["content"]

@@ -26,7 +26,7 @@ from templates_app.models import WorkflowTemplate
 from templates_app.services.use_template import use_template
 from tests.support import runs
 from tests.support.factories import World, template, workflow
-from workflows.definition.schema import canonical_json, content_hash
+from workflows.definition.schema import canonical_json, content_hash, parse_definition
 from workflows.lib.clock import utc_now
 from workflows.models import Connection, Workflow
 from workflows.services.change_persona import save_persona
@@ -36,7 +36,9 @@ from workflows.services.create_workflow import create_workflow
 from workflows.services.email_templates import save_email_template
 from workflows.services.events import send_event
 from workflows.services.provider_accounts import create_account
+from workflows.services.publish_workflow import publish_workflow
 from workflows.services.samples import save_sample
+from workflows.steps.catalog import CATALOG
 from workflows.tenancy.keys import create_key
 from workflows.tenancy.models import Invitation, Membership
 from workflows.tenancy.roles import Permission
@@ -91,6 +93,20 @@ def thing(make: Maker, sample: Mapping[str, Any] | None = None, **verbs: Permiss
 
 def a_workflow(world: World) -> dict[str, Any]:
     return {"pk": workflow(world.tenant, "Canary of Marlowe").pk}
+
+
+def a_trigger(world: World) -> dict[str, Any]:
+    """A published event trigger."""
+    document = {
+        "nodes": [{"id": "a", "type": "transform", "name": "A", "config": {"expression": "1"}}],
+        "edges": [],
+        "triggers": [{"id": "t", "type": "event", "config": {"event": "crm/lead.changed"}}],
+    }
+    made = create_workflow(
+        actor=world.alice, name="Canary of Marlowe", definition=parse_definition(document, CATALOG)
+    )
+    publish_workflow(workflow=made, actor=world.alice)
+    return {"pk": made.pk, "key": "t"}
 
 
 def a_draft(world: World) -> dict[str, Any]:
@@ -516,6 +532,12 @@ ROUTES: dict[str, Route] = {
     "runs:dead_letter": thing(a_dead_letter, GET=VIEW),
     "runs:dead_letters_retry": thing(a_dead_letter, POST=CONTROL),
     "runs:dead_letters_discard": thing(a_dead_letter, {"reason": "Done by hand."}, POST=CONTROL),
+    "triggers:index": page(GET=VIEW),
+    "triggers:new": page(GET=EDIT, POST=EDIT),
+    "triggers:detail": thing(a_trigger, {"events": "crm/lead.changed"}, GET=VIEW, POST=EDIT),
+    "triggers:try": thing(a_trigger, {"name": "crm/lead.changed", "sample": "{}"}, POST=RUN),
+    "triggers:switch": thing(a_trigger, {"on": "0"}, POST=EDIT),
+    "triggers:remove": thing(a_trigger, POST=EDIT),
     "outbox:index": page(GET=VIEW),
     "notifications:index": page(GET=VIEW),
     "notifications:latest": page(GET=VIEW),
@@ -604,6 +626,7 @@ ROUTES: dict[str, Route] = {
     "/api/events/<id>": thing(an_event, GET=VIEW),
     "/api/reviews": page(GET=VIEW),
     "/api/reviews/<id>": thing(a_review_of_the_api, GET=VIEW),
+    "/api/reviews/<id>/hand-over": thing(a_review_of_the_api, {"to": "rita@example.com"}, POST=REVIEW),
     "/api/reviews/<id>/decide": thing(a_review_of_the_api, {"decision": "approve"}, POST=REVIEW),
     "/api/workflow-templates": page(GET=VIEW),
     "/api/workflow-templates/<id>": thing(a_template_of_the_api, GET=VIEW),

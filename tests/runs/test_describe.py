@@ -10,10 +10,12 @@ import pytest
 
 from runs.engine.statuses import RunStatus
 from runs.models import Run
+from runs.selectors import spent_in_month
 from runs.services.describe_workflow import describe_workflow, read_drafted, take_drafted
 from tests.runs.support import definition_of, driven, node
 from tests.support.factories import World, client_of
 from tests.support.fake_openai import FakeOpenAI, Reply
+from workflows.lib.clock import utc_now
 from workflows.lib.errors import Conflict, Invalid, NotAllowed, NotFound, Stale
 from workflows.models import Workflow
 from workflows.selectors import visible_workflows
@@ -76,6 +78,7 @@ def test_a_new_workflow_is_drafted_shown_and_taken(world: World, model: FakeOpen
     assert made.name == "Thank people"
     assert [step.label for step in compile_draft(made).steps] == ["Start", "Thank", "Look"]
     assert run.cost > 0
+    assert spent_in_month(world.tenant.pk, utc_now()) == run.cost
 
 
 def test_a_draft_is_changed_and_keeps_what_the_model_was_not_told(world: World, model: FakeOpenAI) -> None:
@@ -132,6 +135,14 @@ def test_an_answer_that_is_no_json_is_asked_for_once_more(world: World, model: F
     assert len(model.requests) == 2
 
 
+def test_asking_again_asks_the_model_that_was_chosen(world: World, model: FakeOpenAI) -> None:
+    run = answered(model, describe_workflow(actor=world.bob, wish="Thank.", model="openai:gpt-4.1"), ANSWER)
+    client_of(world.bob).post(f"/runs/describe/{run.pk}/take/", {"act": "again", "wish": "Thank more."})
+    again = answered(model, Run.objects.exclude(pk=run.pk).get(), ANSWER)
+    assert model.requests[-1].body["model"] == "gpt-4.1"
+    assert read_drafted(actor=world.bob, run=again).wish == "Thank more."
+
+
 def test_a_call_that_fails_says_so_and_there_is_nothing_to_take(world: World, model: FakeOpenAI) -> None:
     refused = Reply(status=401, body={"error": {"message": "Incorrect API key.", "code": "invalid_api_key"}})
     run = answered(model, describe_workflow(actor=world.bob, wish="Thank."), refused)
@@ -162,3 +173,50 @@ def test_only_those_who_edit_and_only_in_their_tenant(world: World, model: FakeO
     flow = create_workflow(actor=world.charlie, name="Theirs")
     with pytest.raises(NotFound):
         describe_workflow(actor=world.bob, wish="Thank.", workflow=flow)
+
+
+def _loop() -> dict[str, Any]:
+    back = {"source_node_id": "gate", "target_node_id": "thank", "source_output": "approved"}
+    return {**ANSWER, "edges": [*ANSWER["edges"], back]}
+
+
+BROKEN: dict[str, tuple[list[Any], str]] = {
+    "no JSON, again and again": (["I would love to."] * 9, "JSON"),
+    "no workflow": ([{"name": "x", "explanation": "y", "nodes": [], "edges": []}] * 9, "nodes"),
+    "an unknown kind of step": (
+        [{**ANSWER, "nodes": [*ANSWER["nodes"], {"id": "fly", "type": "teleport", "name": "Fly"}]}],
+        "teleport",
+    ),
+    "a circle": ([_loop()], "wait for each other"),
+    "a path to nowhere": (
+        [
+            {
+                **ANSWER,
+                "edges": [*ANSWER["edges"], {"source_node_id": "gate", "target_node_id": "gone"}],
+            }
+        ],
+        "gone",
+    ),
+    "cut off": ([Reply(text=json.dumps(ANSWER), cut_after=3)] * 9, "broke off"),
+    "declined": ([Reply(text="", refusal="I cannot help with that.")] * 9, "declined"),
+    "too many requests": (
+        [Reply(status=429, headers={"Retry-After": "0"}, body={"error": {"message": "Slow down."}})] * 9,
+        "slow down",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_answer_is_told_and_nothing_is_written(world: World, model: FakeOpenAI, name: str) -> None:
+    replies, said = BROKEN[name]
+    flow = create_workflow(actor=world.bob, name="Mine", definition=definition_of([node("a")], ""))
+    before = (flow.revision, compile_draft(flow))
+    run = answered(model, describe_workflow(actor=world.bob, wish="Thank.", workflow=flow), *replies)
+    client = client_of(world.bob)
+    shown = client.get(f"/runs/describe/{run.pk}/").content.decode()
+    assert said in shown
+    assert "Take it into the draft" not in shown
+    client.post(f"/runs/describe/{run.pk}/take/", {"act": "take"})
+    flow.refresh_from_db()
+    assert (flow.revision, compile_draft(flow)) == before
+    assert list(visible_workflows(world.tenant)) == [flow]

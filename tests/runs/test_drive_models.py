@@ -126,3 +126,21 @@ def test_a_wait_over_two_seconds_is_a_timer_that_gives_the_worker_back(
         (1, "failed"),
         (2, "succeeded"),
     ]
+
+
+def test_a_step_that_may_take_twenty_minutes_lets_its_model_write_for_as_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflows.providers.chat import chat as real
+
+    limits: list[float] = []
+
+    async def noted(request: Any, **more: Any) -> Any:
+        limits.append(request.total_timeout_s)
+        return await real(request, **more)
+
+    monkeypatch.setattr("runs.services.execute_step.chat", noted)
+    nodes = [ask("a"), ask("b", timeout_s=1_200), ask("c", timeout_s=30)]
+    driven(started(world.bob, definition_of(nodes, "a>b>c"), {"topic": "wells"}))
+    # A little is kept, so that the call's own limit speaks before the step's does.
+    assert [round(limit / 10) for limit in limits] == [28, 114, 3]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from runs.models import Absence, Event, Mail, Notification, Review
+from runs.models import Absence, Event, Mail, Notification, NotificationSend, Review
+from runs.selectors import unread_count
 from runs.services.absences import set_absence
-from runs.services.decide_review import decide_review
+from runs.services.decide_review import decide_many, decide_review
 from runs.services.reassign_review import hand_over, remind_reviews
 from runs.services.review_people import people_of
+from runs.services.send_notifications import send_due
+from runs.services.tell_people import tell_of_review, tell_people
+from runs.services.viewing import waiting_for
+from tests.api.support import Api
 from tests.runs.support import definition_of, driven, node, started
 from tests.runs.test_drive_items import each
 from tests.support import runs as make
@@ -90,7 +97,7 @@ def test_a_thousand_gates_are_listed_with_few_queries(
     Review.objects.bulk_create(rows)
     client = client_of(world.rita)
     client.get(reverse("reviews:index"))
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(18):
         answer = client.get(reverse("reviews:index"))
     assert b"901 more come up" in answer.content
 
@@ -207,7 +214,7 @@ def test_somebody_out_of_office_is_stood_in_for(world: World) -> None:
     html = client_of(world.bob).get(reverse("reviews:index")).content.decode()
     assert "Waiting for others" not in html
     assert (
-        "Today you also decide for rita@example.com"
+        "Today you also decide for Rita Roth"
         in client_of(world.bob).get(reverse("reviews:away")).content.decode()
     )
     with pytest.raises(Invalid):
@@ -307,3 +314,115 @@ def test_many_items_are_decided_in_one_request(world: World) -> None:
     lost.refresh_from_db()
     assert (lost.decision, lost.comment) == ("reject", "Not this")
     assert not waiting.exists()
+
+
+def test_many_decisions_cost_few_queries_each(world: World, django_assert_max_num_queries: Any) -> None:
+    nodes = [each(concurrency=20), node("ask", "review", parent="f")]
+    things = [f"Thing {number}" for number in range(20)]
+    run = driven(started(world.bob, definition_of(nodes), {"xs": things}))
+    waiting = list(Review.objects.filter(run=run).select_related("run"))
+    decisions = [(review, "approve", "Fine") for review in waiting]
+    # Each: its transaction, the run, the gate, the mail, the audit entry; whom one stands in for, who hears of it and
+    # whose bells it leaves are asked once.
+    with django_assert_max_num_queries(20 * 7 + 8):
+        assert [error for _, error in decide_many(actor=world.rita, decisions=decisions)] == [None] * 20
+    late = decide_many(actor=world.bob, decisions=decisions[:1])
+    assert late[0][1] is not None
+    assert late[0][1].status == 409
+
+
+def test_the_table_asks_for_rows_and_stands_in_the_order_of_the_items(world: World) -> None:
+    nodes = [each(concurrency=12), node("ask", "review", parent="f")]
+    run = driven(started(world.bob, definition_of(nodes), {"xs": [f"Thing {n}" for n in range(12)]}))
+    client, url = client_of(world.rita), reverse("reviews:table", args=[run.pk])
+    answer = client.post(url, {"every": "approve"})
+    assert answer.status_code == 422
+    html = answer.content.decode()
+    assert "Choose rows first" in html
+    numbers = [int(found) for found in re.findall(r"Item (\d+): ", html)]
+    assert numbers == list(range(1, 13))
+    listed = client.get(reverse("reviews:news")).json()
+    assert listed["counts"] == {"all": 12, "mine": 12, "overdue": 0, "listed": 12}
+
+
+# --- votes and news -----------------------------------------------------------------------------------
+
+
+def test_who_has_voted_is_not_asked_any_more(world: World) -> None:
+    review = a_gate(world, quorum=2)
+    assert waiting_for(world.rita) == 1
+    decide_review(review=review, actor=world.rita, decision="approve")
+    assert waiting_for(world.rita) == 0
+    assert waiting_for(world.bob) == 1
+    html = client_of(world.rita).get(reverse("reviews:index")).content.decode()
+    assert "Waiting for others" in html
+    assert client_of(world.rita).get(reverse("reviews:news"), {"show": "mine"}).json()["open"] == []
+
+
+def test_a_decided_review_is_no_news_at_anybodys_bell(world: World) -> None:
+    review = a_gate(world, quorum=2)
+    tell_of_review("review_asked", review, [world.rita.user, world.bob.user, world.adam.user])
+    decide_review(review=review, actor=world.rita, decision="approve")
+    assert [unread_count(actor) for actor in (world.rita, world.bob, world.adam)] == [0, 1, 1]
+    decide_review(review=review, actor=world.bob, decision="approve")
+    assert unread_count(world.adam) == 0
+
+
+def test_a_review_is_handed_over_from_the_run_and_by_the_api(world: World) -> None:
+    review = a_gate(world)
+    page = client_of(world.bob).get(reverse("runs:detail", args=[review.run_id])).content.decode()
+    assert '<option value="rita@example.com">' in page
+    url = reverse("reviews:hand_over", args=[review.pk])
+    answer = client_of(world.bob).post(url, {"to": "rita@example.com", "back": "run"})
+    assert answer["Location"] == reverse("runs:detail", args=[review.run_id])
+    by_script = client_of(world.rita).post(url, {"to": "vera@example.com"}, headers={"HX-Request": "true"})
+    assert by_script.status_code == 422
+    assert "Vera Voss" not in str(Review.objects.get().assignees)
+    # A key is nobody in person: it hands over what its role manages.
+    api = Api(world.adam)
+    assert api.post(f"/reviews/{review.pk}/hand-over", {"to": "nobody@example.com"}).status_code == 422
+    made = api.post(f"/reviews/{review.pk}/hand-over", {"to": "bob@example.com", "note": "Yours"})
+    assert made.status_code == 200, made.content
+    assert made.json()["assignees"] == ["user:bob@example.com"]
+    assert made.json()["may_decide"] is False
+    theirs = Api(world.rita).post(f"/reviews/{review.pk}/hand-over", {"to": "rita@example.com"})
+    assert theirs.status_code == 403
+
+
+# --- mail ---------------------------------------------------------------------------------------------
+
+
+def test_thirteen_gates_of_one_run_are_one_mail_that_leads_to_the_table(
+    world: World, mailoutbox: Any
+) -> None:
+    nodes = [each(concurrency=13), node("ask", "review", parent="f", config={"assignees": ["role:reviewer"]})]
+    run = driven(started(world.bob, definition_of(nodes), {"xs": [f"Thing {n}" for n in range(13)]}))
+    tell_people()
+    assert send_due() == 13
+    (mail,) = mailoutbox
+    assert mail.to == ["rita@example.com"]
+    assert mail.subject.startswith("13 reviews wait for you")
+    assert reverse("reviews:table", args=[run.pk]) in mail.body
+    assert [int(found) for found in re.findall(r"item (\d+): Thing", mail.body)] == list(range(1, 14))
+    assert set(NotificationSend.objects.values_list("status", flat=True)) == {"sent"}
+    assert send_due() == 0
+
+
+def test_the_link_of_a_mail_leads_through_the_sign_in_to_its_gate(world: World) -> None:
+    review = a_gate(world)
+    assert world.rita.user is not None
+    world.rita.user.set_password("a quiet morning 7")
+    world.rita.user.save()
+    browser = Client()
+    link = reverse("reviews:detail", args=[review.pk])
+    asked = browser.get(link)
+    assert asked.status_code == 302
+    form = {"username": "rita@example.com", "password": "a quiet morning 7"}
+    page = browser.get(asked["Location"]).content.decode()
+    assert f'name="next" value="{link}"' in page
+    assert browser.post(reverse("accounts:sign_in"), {**form, "next": link})["Location"] == link
+    away = Client().post(reverse("accounts:sign_in"), {**form, "next": "https://evil.example/reviews/"})
+    assert away["Location"] == "/"
+    assert browser.get(link).status_code == 200
+    review.refresh_from_db()
+    assert review.status == "open"

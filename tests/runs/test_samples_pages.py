@@ -125,7 +125,7 @@ def test_the_input_of_a_run_is_kept_and_undone_and_the_page_lists_every_sample(
     client.post(address, {"name": "Named"})
     client.post(address)
     assert [one.name for one in samples_of(two)] == ["Hello there", "Hello there 2", "Named"]
-    undone = client.post(toast["post"], toast["values"], headers={**HTMX, "HX-Target": "dialogs"})
+    undone = client.post(toast["post"], toast["values"], headers=HTMX)
     assert "samples:changed" in undone["HX-Trigger"]
     page = reverse("workflows:samples", args=[two.pk])
     with django_assert_max_num_queries(14):
@@ -139,7 +139,7 @@ def test_the_input_of_a_run_is_kept_and_undone_and_the_page_lists_every_sample(
     assert bad.status_code == 422
     assert "must be text" in bad.content.decode()
     renamed = json.loads(client.post(act, {"act": "rename", "name": "New"}, headers=HTMX)["HX-Trigger"])
-    assert renamed["toast"]["values"] == {"act": "rename", "name": "Named"}
+    assert renamed["toast"]["values"] == {"act": "rename", "name": "Named", "undo": "1"}
     assert client.post(act, {"act": "remove"}).status_code == 302
     assert client.post(act, {"act": "restore"}).status_code == 302
     assert client_of(world.vera).post(act, {"act": "remove"}).status_code == 403

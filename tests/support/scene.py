@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 from tests.support.fake_openai import FakeOpenAI, Reply
 from tests.support.stack import Stack
+from tests.support.viewers import ClockedReply
 
 COMPANY = "Halden Cold Chain"
 ENQUIRY = (
@@ -141,7 +142,8 @@ def lead_workflow() -> dict[str, Any]:
                     "retry_policy": retry(3, 200),
                 },
                 {**text("tone", "Check the tone", "{{ previous }}"), "parent": "openers"},
-                llm("brief", "Write the account brief", "BRIEF {{ previous }}", model="openai:gpt-4o"),
+                llm("brief", "Write the account brief", "BRIEF {{ previous }}", model="openai:gpt-4o")
+                | {"timeout_s": 1_200},
                 {
                     "id": "final",
                     "type": "review",
@@ -184,25 +186,27 @@ def lead_workflow() -> dict[str, Any]:
 class Scene:
     """The model server's part. The events are set when the test wants the play to go on."""
 
-    def __init__(self, model: FakeOpenAI) -> None:
+    def __init__(self, model: FakeOpenAI, *, brief_pause_s: float = 0.03) -> None:
         self.model = model
+        self.start_held = threading.Event()
         self.research_held = threading.Event()
         self.openers_held = threading.Event()
         self.brief_held = threading.Event()
-        self.brief_pieces = [BRIEF[at : at + 7] for at in range(0, len(BRIEF), 7)]
         self.model.default = lambda _: Reply(text="Done.")
         busy = {"error": {"message": "Rate limit reached", "type": "rate_limit_error"}}
         fault = {"error": {"message": "The server had an error", "type": "server_error"}}
         # Anthropic is rate-limited twice and says for how long; then Google answers, and is held in its first sentence.
         self.model.when(
             "RESEARCH",
-            Reply(status=429, headers={"Retry-After": "1"}, body=busy),
+            Reply(status=429, headers={"Retry-After": "1"}, body=busy, wait=self.start_held),
             Reply(status=429, headers={"Retry-After": "2"}, body=busy),
             Reply(status=429, headers={"Retry-After": "1"}, body=busy),
             Reply(text=RESEARCH, wait=self.research_held, hold_after=9, delay_s=0.02, usage=(4_102, 810)),
         )
         self.model.when(
-            "SCORE", Reply(status=500, body=fault), Reply(text="82, tier A", delay_s=0.1, usage=(400, 86))
+            "SCORE",
+            Reply(status=500, body=fault, wait=self.start_held),
+            Reply(text="82, tier A", delay_s=0.1, usage=(400, 86)),
         )
         for contact in CONTACTS:
             first = contact.split()[0]
@@ -216,16 +220,14 @@ class Scene:
             if contact.startswith("Owen"):
                 replies.insert(0, Reply(status=500, body=fault))
             self.model.when(f"OPENER for {contact}", *replies)
-        self.model.when(
-            "BRIEF",
-            Reply(
-                pieces=self.brief_pieces,
-                delay_s=0.03,
-                wait=self.brief_held,
-                hold_after=60,
-                usage=(1_200, 1_900),
-            ),
+        self.brief = ClockedReply(
+            pieces=[BRIEF[at : at + 7] for at in range(0, len(BRIEF), 7)],
+            pause_s=brief_pause_s,
+            wait=self.brief_held,
+            hold_after=60,
+            usage=(1_200, 1_900),
         )
+        self.model.when("BRIEF", self.brief)
 
     def environment(self) -> dict[str, str]:
         """What the stack has to know to take this server for three vendors."""
@@ -236,7 +238,7 @@ class Scene:
         }
 
     def let_go(self) -> None:
-        for event in (self.research_held, self.openers_held, self.brief_held):
+        for event in (self.start_held, self.research_held, self.openers_held, self.brief_held):
             event.set()
 
 

@@ -3,18 +3,20 @@
 import json
 
 import pytest
+from django.urls import reverse
 
 from templates_app.models import WorkflowTemplate
 from templates_app.services.documents import checked
 from templates_app.services.save_as_template import save_as_template
 from templates_app.services.use_template import use_template
-from tests.support.factories import World, template
+from tests.support.factories import World, client_of, template
 from tests.support.runs import graph, step
 from workflows.definition.graph import Definition
 from workflows.lib.errors import Invalid, NotAllowed, NotFound
 from workflows.models import Step, Workflow
 from workflows.services.create_workflow import create_workflow
 from workflows.services.drafts import compile_draft
+from workflows.services.samples import samples_of
 from workflows.tenancy.models import AuditEntry
 
 
@@ -124,3 +126,19 @@ def test_the_workflow_of_another_tenant_is_not_there(world: World):
         save_as_template(workflow=workflow, actor=world.charlie)
     with pytest.raises(NotAllowed):
         save_as_template(workflow=workflow, actor=world.vera)
+
+
+def test_the_sample_that_is_chosen_goes_with_the_template_and_comes_with_its_workflows(world: World) -> None:
+    source = template(None, "Short", two_steps())
+    source.sample = {"text": "Hello"}
+    workflow = use_template(template=source, actor=world.bob)
+    assert [one.name for one in samples_of(workflow)] == ["Sample data"]
+    client, address = client_of(world.bob), reverse("templates_app:save")
+    assert "Sample data" in client.get(f"{address}?workflow={workflow.pk}").content.decode()
+    sent = {"workflow": str(workflow.pk), "name": "Ours"}
+    client.post(address, sent)
+    assert WorkflowTemplate.objects.get(name="Ours").sample == {}, "nothing goes along unless it is chosen"
+    client.post(address, {**sent, "name": "With it", "sample": str(samples_of(workflow).get().pk)})
+    made = WorkflowTemplate.objects.get(name="With it")
+    assert made.sample == samples_of(workflow).get().input
+    assert samples_of(use_template(template=made, actor=world.bob)).get().input == made.sample

@@ -8,6 +8,7 @@ from dataclasses import replace
 from workflows.definition.canvas import (
     FURTHEST,
     covered,
+    free_spot,
     frozen,
     is_placed,
     positions,
@@ -25,7 +26,7 @@ from workflows.definition.edits import (
 )
 from workflows.definition.graph import Definition, Position, StepDef
 from workflows.definition.ids import IdMaker, random_id
-from workflows.definition.layout import snap
+from workflows.definition.layout import GAP_Y, Size, snap
 from workflows.definition.operations import connect, move, move_to
 from workflows.definition.ordering import body_order
 from workflows.definition.places import AtEnd
@@ -102,6 +103,8 @@ def arrange(
             messages.append(moved.effects.message)
     now = with_positions(now, {key: Position(snap(spot.x), snap(spot.y)) for key, spot in spots.items()})
     now = frozen(now, catalog)
+    if reparent:
+        now = _apart(now, [key for key in spots if key in set(keys)], catalog)
     if moved is not None:
         message = messages[0] if len(messages) == 1 else f"{len(messages)} steps moved."
         return finish(definition, now, catalog, message)
@@ -111,6 +114,31 @@ def arrange(
         else f"{len(spots)} steps moved on the canvas."
     )
     return Edit(now, Effects(message))
+
+
+def _apart(definition: Definition, keys: Iterable[str], catalog: TypeCatalog) -> Definition:
+    """Steps that were dropped into a body on top of others stand below those: a frame leaves little room to aim at."""
+    for key in keys:
+        step = definition.step(key)
+        spots = {one.key: one.position for one in definition.steps if one.position is not None}
+        mine = covered(definition, step, spots, catalog)
+        others = [
+            covered(definition, one, spots, catalog)
+            for one in definition.children(step.parent)
+            if one.key != key
+        ]
+        under = [box for box in others if mine.touches(box)]
+        if not under:
+            continue
+        wish = Position(mine.x, snap(max(box.bottom for box in under) + GAP_Y))
+        free = free_spot(wish, Size(mine.width, mine.height), others)
+        across, down = free.x - mine.x, free.y - mine.y
+        along = [step, *body_of(definition, key)]
+        definition = with_positions(
+            definition,
+            {one.key: Position(spots[one.key].x + across, spots[one.key].y + down) for one in along},
+        )
+    return definition
 
 
 def _moved(

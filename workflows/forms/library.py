@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
 from django import forms
 
 from workflows.definition.library import Parameter
+from workflows.expressions.names import NAMES
 from workflows.models import Persona
 from workflows.services.change_prompt import Reach
 from workflows.steps.fields.base import all_of
@@ -23,6 +25,10 @@ TYPES: Final = (
 )
 # Rows to fill in without a script.
 EMPTY_ROWS: Final = 2
+
+
+_LIKE_PARAMETER = re.compile(r"\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,59})\s*\}\}")
+_MOST_OFFERED = 20
 
 
 class PromptForm(forms.Form):
@@ -124,6 +130,13 @@ def parameter_rows(parameters: Iterable[Any] = (), *, empty: int = EMPTY_ROWS) -
             }
         )
     return rows + [{"name": "", "type": "string", "required": True} for _ in range(empty)]
+
+
+def not_yet_parameters(text: str, given: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for the names that stand in a prompt like parameters and are none yet; what a run's data is called is not."""
+    known = {str(one["name"]) for one in given} | set(NAMES)
+    names = [name for name in dict.fromkeys(_LIKE_PARAMETER.findall(text)) if name not in known]
+    return [Parameter(name, required=True).to_json() for name in names[:_MOST_OFFERED]]
 
 
 def read_parameters(data: Any) -> list[dict[str, Any]]:

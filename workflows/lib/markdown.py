@@ -16,6 +16,7 @@ from markdown_it.utils import EnvType, OptionsDict
 # Longer text is shown as it is: nobody reads a book in a card, and parsing time grows with length.
 MAX_CHARACTERS = 400_000
 
+_FRAME = '<div class="mdtable" tabindex="0" role="region" aria-label="Table"><table>'
 TAGS = {
     *("p", "br", "hr", "blockquote", "pre", "code", "em", "strong", "s", "del", "ins", "sub", "sup", "kbd"),
     *("ul", "ol", "li", "h3", "h4", "h5", "h6", "a"),
@@ -65,7 +66,7 @@ def render_markdown(text: str) -> str:
         return f"<pre>{escape(text)}</pre>"
     # NUL and lone surrogates cannot be encoded by the sanitiser.
     readable = text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
-    return nh3.clean(
+    cleaned = nh3.clean(
         _parser().render(readable),
         tags=TAGS,
         attributes=ATTRIBUTES,
@@ -73,3 +74,5 @@ def render_markdown(text: str) -> str:
         link_rel="noopener nofollow",
         strip_comments=True,
     )
+    # A wide table scrolls in a frame of its own, with the keyboard too. Tags are all ours here: text is escaped.
+    return cleaned.replace("<table>", _FRAME).replace("</table>", "</table></div>")

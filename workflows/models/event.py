@@ -64,6 +64,9 @@ class PublishedTrigger(models.Model):
     type = models.CharField(max_length=32)
     config = models.JSONField(default=dict, blank=True)
     input_mapping = models.JSONField(default=dict, blank=True)
+    paused_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since when a person holds it; the next version keeps it held."
+    )
 
     objects = TenantQuerySet["PublishedTrigger"].as_manager()
 

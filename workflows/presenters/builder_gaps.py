@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workflows.definition.graph import EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneRow, Strand
 from workflows.definition.ordering import cycle, list_order
+from workflows.definition.types import main_port
 from workflows.presenters.builder_parts import Body, Chip, EndView, GapView, Place
 from workflows.presenters.builder_rails import end_rail, gap_rail
 from workflows.steps import registry
@@ -91,7 +92,7 @@ class Gaps:
                 for name, label in ports
                 if name not in taken
             ]
-        else:
+        if (main := main_port(step, CATALOG)) is not None and main in taken:
             found.append(Place(f"after:{step.key}", f"on a new branch of {step.label}"))
         return tuple(found)
 
@@ -129,12 +130,16 @@ class Gaps:
         source = self.definition.by_key.get(above.key)
         if len(above.leaving) > 1:
             answers = self._answers_of(source, above.leaving) if source is not None else []
-            if answers:
-                for strand, answer in answers:
-                    rest = (
-                        f", of {source.label}" if strand.target == step.key and source else ", further down"
-                    )
-                    chips.append(Chip(answer, rest, strand.column))
+            by_answer: dict[str, list[Strand]] = {}
+            for strand, answer in answers:
+                by_answer.setdefault(answer, []).append(strand)
+            if len(by_answer) > 1 or len(answers) == 1:
+                for answer, strands in by_answer.items():
+                    here = any(strand.target == step.key for strand in strands)
+                    rest = "" if here else ", further down"
+                    if len(strands) > 1:
+                        rest += f", {len(strands)} branches at the same time"
+                    chips.append(Chip(answer, rest, strands[0].column))
             else:
                 chips.append(Chip("", f"{len(above.leaving)} branches, at the same time"))
             if step.key in {strand.target for strand in above.leaving}:
@@ -143,6 +148,10 @@ class Gaps:
             if len(self.definition.incoming(step.key)) > 1:
                 break
             answer = self.answer(edge)
+            beside = [other for other in self.definition.outgoing(edge.source) if other.port == edge.port]
+            if len(beside) > 1 and edge.source != above.key:
+                # One of several branches of the same answer: the split has said so, the lane leads here.
+                answer = ""
             if answer and (edge.source != above.key or len(above.leaving) == 1):
                 chips.append(Chip(answer, f", of {self.definition.step(edge.source).label}", lane.column))
             elif edge.condition:

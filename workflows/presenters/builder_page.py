@@ -21,7 +21,7 @@ from workflows.presenters.builder_controls import variable_rows
 from workflows.presenters.builder_data import data_groups
 from workflows.presenters.builder_gaps import Gaps
 from workflows.presenters.builder_library import LibraryChoices
-from workflows.presenters.builder_nests import EMPTY_BODY, nest_words
+from workflows.presenters.builder_nests import EMPTY_BODY, goes_on_words, nest_words, waits_words
 from workflows.presenters.builder_parts import Body, GapView, Nest, Panel, Place, StartRow, StepRow, inside
 from workflows.presenters.builder_rails import MARK, NESTED_MARK, Rail, step_rail
 from workflows.selectors import published_versions
@@ -113,6 +113,8 @@ class BuilderPage:
         inputs = self.definition.input_variables()
         names = [variable.name for variable in inputs]
         asks = f"asks for {_names(names)}" if names else "asks for nothing"
+        if events := [name for trigger in self.definition.triggers for name in trigger.events]:
+            asks = f"also by {_names(events)}; {asks}"
         mine = tuple(
             problem
             for problem in self.problems
@@ -208,9 +210,14 @@ class BuilderPage:
     def _summary(self, step: StepDef, kind: StepType | None) -> str:
         if kind is None:
             return f"Unknown kind of step: {step.type}"
+        if step.type == "merge" and len(self.definition.incoming(step.key)) > 1:
+            return (
+                f"{waits_words(step, len(self.definition.incoming(step.key)))} · {kind.summary(step.config)}"
+            )
         if not self._shows_body(step):
             return kind.summary(step.config)
-        return f"{inside(len(self.definition.children(step.key)))} · {nest_words(step)[2]}"
+        count = inside(len(self.definition.children(step.key)))
+        return " · ".join(part for part in (count, nest_words(step)[2], goes_on_words(step)) if part)
 
     def _beside(self, body: Body, place: int) -> tuple[str, str] | None:
         """The container nearest to a card in its list, the one below before the one above."""

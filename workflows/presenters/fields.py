@@ -12,6 +12,8 @@ from workflows.lib.jsontypes import JSONValue
 _MOST_FIELDS: Final = 40
 _MOST_ENTRIES: Final = 50
 _CHARS: Final = 4_000
+# Beyond this not every whole number can be told from its neighbour.
+_EXACT: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ def _field(name: str, value: JSONValue) -> FieldShown:
     if value is None or isinstance(value, bool):
         return FieldShown(name, "number", {None: "nothing", True: "yes", False: "no"}[value])
     if isinstance(value, int | float):
-        return FieldShown(name, "number", str(value))
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < _EXACT
+        return FieldShown(name, "number", str(int(value) if whole else value))
     if isinstance(value, str):
         return FieldShown(name, "text", _cut(value) or "empty")
     if isinstance(value, list) and value and not any(isinstance(one, dict | list) for one in value):

@@ -67,12 +67,27 @@ def write_event(
     )
 
 
-def tell(
-    tenant_id: UUID, what: str, data: JSONObject, *, key: str, run: UUID | None = None, depth: int = 0
-) -> None:
-    """What the product itself has to say (`stepwell/…`), where a published trigger of the tenant might wait for it."""
+def is_heard(tenant_id: UUID) -> bool:
+    """Whether a published trigger of the tenant might wait for what the product itself says. One query."""
     waiting = PublishedTrigger.objects.filter(
         tenant_id=tenant_id, type="event", config__icontains=OWN.rstrip("/")
     )
-    if waiting.exists():
+    return waiting.exists()
+
+
+def tell(
+    tenant_id: UUID,
+    what: str,
+    data: JSONObject,
+    *,
+    key: str,
+    run: UUID | None = None,
+    depth: int = 0,
+    heard: bool | None = None,
+) -> None:
+    """What the product itself has to say (`stepwell/…`), where a published trigger of the tenant might wait for it.
+
+    `heard`: the answer of `is_heard`, where it is known already.
+    """
+    if is_heard(tenant_id) if heard is None else heard:
         write_event(tenant_id, f"{OWN}{what}", data, key=key, source="stepwell", run=run, depth=depth)

@@ -26,7 +26,12 @@ def trigger_problems(definition: Definition) -> Iterator[Problem]:
 
 
 def take_triggers(version: WorkflowVersion, definition: Definition) -> None:
-    """In the transaction that publishes: the version's triggers replace those of the one before."""
+    """In the transaction that publishes: the version's triggers replace those of the one before; held ones stay held."""
+    held = dict(
+        PublishedTrigger.objects.filter(workflow_id=version.workflow_id, paused_at__isnull=False).values_list(
+            "key", "paused_at"
+        )
+    )
     PublishedTrigger.objects.filter(workflow_id=version.workflow_id).delete()
     PublishedTrigger.objects.bulk_create(
         PublishedTrigger(
@@ -37,6 +42,7 @@ def take_triggers(version: WorkflowVersion, definition: Definition) -> None:
             type=trigger.type,
             config=trigger.config,
             input_mapping=trigger.input_mapping,
+            paused_at=held.get(trigger.id),
         )
         for trigger in definition.triggers
     )

@@ -7,6 +7,7 @@ from workflows.expressions.language import evaluate_bool
 from workflows.expressions.names import Scope
 from workflows.expressions.rows import Operator, Row, rows_to_expression
 from workflows.lib.jsontypes import JSONObject
+from workflows.steps.words import spoken_expression
 
 
 def expression_of(condition: JSONObject) -> str:
@@ -53,7 +54,7 @@ def in_words(condition: JSONObject) -> str:
     if rows:
         joined = " or " if condition.get("match") == "any" else " and "
         return joined.join(_row_in_words(row) for row in rows)
-    return " ".join(str(condition.get("expression") or "").split())
+    return spoken_expression(str(condition.get("expression") or ""))
 
 
 def _row(row: JSONObject) -> Row:
@@ -73,4 +74,6 @@ def _row_in_words(row: JSONObject) -> str:
         if isinstance(value, str)
         else value
     )
-    return f"{row['field']} {operator.label}" + (f" {shown}" if operator.takes_value else "")
+    return f"{spoken_expression(str(row['field']))} {operator.label}" + (
+        f" {shown}" if operator.takes_value else ""
+    )

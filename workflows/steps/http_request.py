@@ -60,6 +60,7 @@ from workflows.steps.outward import (
 )
 from workflows.steps.registry import register
 from workflows.steps.values import check_output, clip, expression_value, text_of, usable, value_of
+from workflows.steps.words import address_words
 
 if TYPE_CHECKING:
     from workflows.lib.safe_http import OutboundRequest, OutboundResponse
@@ -187,7 +188,11 @@ class HttpRequestStep(StepType):
 
     def summary(self, config: JSONObject) -> str:
         url = str(config.get("url") or "")
-        return clip(f"{config.get('method', 'GET')} {url}", 80) if url.strip() else "No address yet"
+        return (
+            clip(f"{config.get('method', 'GET')} {address_words(url)}", 80)
+            if url.strip()
+            else "No address yet"
+        )
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         own = (("content", "string"), ("status", "number"), ("headers", "object"), ("json", "any"))

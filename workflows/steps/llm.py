@@ -13,6 +13,7 @@ from workflows.expressions.paths import parse_path, resolve
 from workflows.lib.errors import Problem
 from workflows.lib.jsontypes import JSONObject
 from workflows.providers.base import ChatAnswer
+from workflows.providers.models import is_default
 from workflows.steps.asking import answer_notes, ask, ask_fields
 from workflows.steps.base import Completed, ExecutionKind, Group, Outcome, StepContext, StepError, StepType
 from workflows.steps.digests import digest_field, digest_of
@@ -29,6 +30,7 @@ from workflows.steps.fields import (
 from workflows.steps.prompts import prompt_of
 from workflows.steps.registry import register
 from workflows.steps.values import as_step_error, check_output, clip, text_of, text_scope, value_of
+from workflows.steps.words import answer_words, spoken
 
 
 @register
@@ -89,13 +91,20 @@ class LLMStep(StepType):
         return True
 
     def summary(self, config: JSONObject) -> str:
-        prompt = config.get("prompt") or ""
-        first = next((line.strip() for line in prompt.splitlines() if line.strip()), "")
         named = (config.get("library_prompt") or {}).get("name")
+        fields = answer_words(config)
         if named:
             version = config["library_prompt"].get("version")
-            return clip(f"{named}, {f'version {version}' if version else 'latest'} of the library", 80)
-        return clip(first, 80) if first else "No prompt yet"
+            asked = f"{named}, {f'version {version}' if version else 'latest'} of the library"
+        else:
+            asked = spoken(config.get("prompt") or "")
+        if not asked:
+            return "No prompt yet"
+        model = str(config.get("model") or "")
+        chosen = "" if is_default(model) else model.partition(":")[2] or model
+        # With fields, what comes back says more than the first words of what is asked.
+        said = " · ".join(part for part in (chosen, asked if named or not fields else "", fields) if part)
+        return clip(said[:1].upper() + said[1:] if said == fields else said, 110)
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         properties = (config.get("response_schema") or {}).get("properties")

@@ -61,8 +61,8 @@ class MergeStep(StepType):
     def summary(self, config: JSONObject) -> str:
         mode = config.get("mode", "object")
         if mode == "expression" and config.get("expression"):
-            return f"Joins the branches by {clip(config['expression'])}"
-        return f"Joins the branches into {_WORDS.get(mode, mode)}"
+            return f"Joins them by {clip(config['expression'])}"
+        return f"Joins them into {_WORDS.get(mode, mode)}"
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         mode = config.get("mode", "object")

@@ -35,6 +35,7 @@ from workflows.steps.fields import (
 )
 from workflows.steps.registry import register
 from workflows.steps.values import PREVIOUS, as_output, clip, text_of, text_scope, value_of
+from workflows.steps.words import spoken
 
 APPROVE, REJECT = "approve", "reject"
 APPROVED, REJECTED = "approved", "rejected"
@@ -169,7 +170,9 @@ class ReviewStep(StepType):
         who = [entry.partition(":")[2] for entry in config.get("assignees") or ()]
         asked = f"Asks {clip(', '.join(who))}" if who else "Asks a reviewer"
         title = config.get("title")
-        return f"{asked}: “{clip(title)}”" if title else f"{asked} before it goes on"
+        words = f"{asked}: “{clip(spoken(title))}”" if title else f"{asked} before it goes on"
+        due = f" · due in {clip(str(config['due']), 20)}" if config.get("due") else ""
+        return words + due + (", escalates" if due and config.get("escalate_to") else "")
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         return (

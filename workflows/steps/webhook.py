@@ -42,6 +42,7 @@ from workflows.steps.outward import (
 )
 from workflows.steps.registry import register
 from workflows.steps.values import check_output, clip, value_of
+from workflows.steps.words import address_words
 
 if TYPE_CHECKING:
     from workflows.lib.safe_http import OutboundRequest
@@ -105,7 +106,7 @@ class WebhookStep(StepType):
 
     def summary(self, config: JSONObject) -> str:
         url = str(config.get("url") or "")
-        return clip(f"Posts to {url}", 80) if url.strip() else "No address yet"
+        return clip(f"Posts to {address_words(url)}", 80) if url.strip() else "No address yet"
 
     def output_fields(self, config: JSONObject) -> tuple[tuple[str, str], ...]:
         return (("content", "string"), ("status", "number"), ("id", "string"), ("delivery", "string"))

@@ -25,6 +25,13 @@ from workflows.presenters.people import hue_of, initials
 
 register = template.Library()
 
+
+@register.filter
+def a_or_an(word: str) -> str:
+    """``{{ "input"|a_or_an }}``: “an input”. By the letter, which is enough for the words of the pages."""
+    return f"{'an' if word[:1].lower() in 'aeio' else 'a'} {word}"
+
+
 NOTHING = "–"  # an en dash: this figure does not apply
 FALLBACK_ICON = "puzzle"  # for step types of third parties that name a symbol the sprite does not have
 
@@ -166,6 +173,19 @@ def format_duration(milliseconds: float | None) -> str:
     if hours:
         return f"{hours} h {minutes:02} min"
     return f"{minutes} min {seconds:02} s"
+
+
+def rough_duration(length: timedelta) -> str:
+    """How late or how soon, as people say it: under 1 min · 11 min · 2 h · 2 h 05 min · 3 d."""
+    minutes = int(abs(length).total_seconds() // 60)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
+    return f"{hours // 24} d"
 
 
 @register.simple_tag
@@ -352,7 +372,7 @@ NAV: tuple[tuple[str, tuple[NavItem, ...]], ...] = (
     (
         "Workspace",
         (
-            NavItem("triggers", "Triggers", "zap", "workflows:triggers"),
+            NavItem("triggers", "Triggers", "zap", "triggers:index"),
             NavItem("connections", "Connections", "plug", "workflows:connections", needs="manage_keys"),
             NavItem("team", "Team & roles", "users", "workflows:team", needs="manage_people"),
             NavItem("api_keys", "API keys", "key-round", "workflows:api_keys", needs="manage_keys"),

@@ -19,6 +19,7 @@ from workflows.forms.library import (
     BulkPersonaForm,
     PersonaForm,
     PromptForm,
+    not_yet_parameters,
     parameter_rows,
     read_parameters,
 )
@@ -85,6 +86,7 @@ def prompt_new(request: TenantRequest) -> HttpResponse:
                 made = create_prompt(actor=request.actor, parameters=given, **words)
             except (Invalid, Conflict) as error:
                 _tell(form, error)
+                rows = _offered_rows(form, given)
             else:
                 messages.success(request, f"{made.name} is in the library.")
                 return redirect("workflows:prompt", made.pk)
@@ -113,6 +115,7 @@ def prompt(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         rows = parameter_rows(given)
         if form.is_valid() and _saved(request, form, found, given):
             return redirect("workflows:prompt", found.pk)
+        rows = _offered_rows(form, given)
     context = {
         "section": "prompts",
         "prompt": found,
@@ -125,6 +128,15 @@ def prompt(request: TenantRequest, pk: uuid.UUID) -> HttpResponse:
         "editable": request.actor.may(EDIT),
     }
     return render(request, "workflows/library/prompt.html", context, status=status)
+
+
+def _offered_rows(form: PromptForm, given: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as they were sent, and one for each name of the text that is no parameter yet: saving again makes it one."""
+    more = not_yet_parameters(str(form.data.get("text", "")), given)
+    if more and "text" in form.errors:
+        names = ", ".join(f"“{one['name']}”" for one in more)
+        form.add_error("text", f"{names} {'stand' if len(more) > 1 else 'stands'} below now: save once more.")
+    return parameter_rows([*given, *more])
 
 
 def _saved(request: TenantRequest, form: PromptForm, found: Prompt, given: list[dict[str, Any]]) -> bool:

@@ -88,8 +88,8 @@ def change(request: TenantRequest, pk: uuid.UUID, sample: uuid.UUID) -> HttpResp
     toast: dict[str, Any] = {"text": said}
     if undo:
         address = reverse("workflows:sample", args=[workflow.pk, row.pk])
-        toast |= {"action": "Undo", "post": address, "values": undo}
-    if request.headers.get("HX-Target", "").endswith("dialogs"):
+        toast |= {"action": "Undo", "post": address, "values": {**undo, "undo": "1"}}
+    if "undo" in request.POST:
         # The toast's Undo: the list reads itself anew.
         response = HttpResponse("")
         response["HX-Trigger"] = json.dumps({"toast": {"text": said}, "samples:changed": {}})
@@ -103,7 +103,7 @@ def _refused(
     request: TenantRequest, workflow: Workflow, row: SampleInput, error: StepwellError, act: str
 ) -> HttpResponse:
     words = " ".join(f"{one.says} {one.fix or ''}".strip() for one in error.problems) or error.message
-    if request.headers.get("HX-Target", "").endswith("dialogs"):
+    if "undo" in request.POST:
         response = HttpResponse("")
         response["HX-Trigger"] = json.dumps({"toast": {"text": words, "kind": "bad"}})
         return response

@@ -178,6 +178,24 @@ def test_dropped_into_a_frame_a_step_goes_to_the_end_of_its_body_and_stays_where
     assert {(one.source, one.target) for one in after.edges} >= {("a", "b"), ("a", "d"), ("b", "d")}
 
 
+def test_dropped_into_a_frame_upon_a_step_it_stands_below_that_step() -> None:
+    before = frozen(diamond(), CATALOG)
+    on = boxes(before, CATALOG)["y"]
+    edit = arrange(
+        before,
+        {"c": Position(on.x, on.y + 22)},
+        CATALOG,
+        keys=["c"],
+        into="f",
+        reparent=True,
+        ids=counting_ids(),
+    )
+    after = boxes(edit.definition, CATALOG)
+    assert not after["c"].touches(after["y"])
+    assert (after["c"].x, after["c"].y) == (on.x, on.bottom + 44)
+    assert edit.definition.step("y").position == before.step("y").position
+
+
 def test_dropped_out_of_its_frame_a_step_follows_the_container() -> None:
     before = frozen(diamond(), CATALOG)
     edit = arrange(

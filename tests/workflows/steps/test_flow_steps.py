@@ -184,10 +184,7 @@ def test_a_case_that_cannot_be_asked_is_an_error_and_no_way_out():
 
 def test_conditions_are_said_in_words_and_given_to_the_checks():
     clean, _ = clean_config(registry.get("condition"), {"cases": [{"rows": ROWS}]})
-    assert (
-        registry.get("condition").summary(clean)
-        == "If input.score is greater than 70 and input.country equals “PT”"
-    )
+    assert registry.get("condition").summary(clean) == "If score is greater than 70 and country equals “PT”"
     step = StepDef("s", "condition", "S", config=clean)
     assert list(CATALOG.expressions(step)) == [
         ("cases[0].rows[0]", "input.score > 70"),
@@ -209,7 +206,7 @@ def test_a_filter_lets_through_or_ends_the_run_completed():
     config = {"condition": {"rows": [{"field": "input.score", "operator": "less", "value": 50}]}}
     assert run("filter", config, previous={"content": "x"}, input={"score": 3}).output == {"content": "x"}
     ended = execute("filter", config, previous={"content": "x"}, input=LEAD, label="Cheap only")
-    assert ended == EndRun({"content": "x"}, "“Cheap only” does not hold: input.score is less than 50.")
+    assert ended == EndRun({"content": "x"}, "“Cheap only” does not hold: score is less than 50.")
     said = execute(
         "filter", {**config, "reason": "{{input.name}} is out"}, previous={"content": "x"}, input=LEAD
     )

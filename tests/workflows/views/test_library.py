@@ -177,3 +177,17 @@ def test_a_prompt_is_tried_alone_and_its_call_is_listed(world: World, django_ass
     assert "No call fits" in text(client.get("/runs/model-calls/?model=demo:other"))
     assert "No call fits" in text(client.get("/runs/model-calls/?day=2001-01-01"))
     assert "No calls yet" in text(client_of(world.charlie).get("/runs/model-calls/"))
+
+
+def test_names_in_a_prompt_that_are_no_parameters_yet_are_offered_as_such(world: World) -> None:
+    client = client_of(world.bob)
+    sent = {"name": "Score", "text": "Score {{company}} by {{ floor }} and {{input.text}} and {{previous}}."}
+    refused = client.post("/prompts/new/", sent)
+    html = refused.content.decode()
+    assert refused.status_code == 422
+    assert 'name="parameter__name" value="company"' in html
+    assert 'name="parameter__name" value="floor"' in html
+    assert 'value="previous"' not in html
+    sent |= {"text": "Score {{company}} by {{ floor }}."}
+    made = client.post("/prompts/new/", {**sent, "parameter__name": ["company", "floor"]})
+    assert made.status_code == 302
