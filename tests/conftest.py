@@ -1,5 +1,6 @@
 """Fixtures of every test: a real Redis, which tests also run on PostgreSQL, and no silent skips under CI."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
     # Playwright keeps its event loop running in the main thread, where no asynchronous test can run any more.
     items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of collected tests are no garbage: the collector need not walk over them in every one of them."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 class SharedStacks(LoadScopeScheduling):  # type: ignore[misc]

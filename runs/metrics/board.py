@@ -257,9 +257,10 @@ class Board:
         return sorted(rows, key=lambda row: (-row.spend.money, -row.spend.tokens, row.key))[:_COSTS]
 
     def causes(self) -> list[CauseRow]:
-        """Most frequent first, over all workflows."""
+        """Most frequent first, over all workflows; each with the newest of its runs."""
         by_code: dict[str, CauseRow] = {}
-        for (workflow, code), cause in self.current.causes.items():
+        # The one that ended last comes last, so that its run and words stay.
+        for (workflow, code), cause in sorted(self.current.causes.items(), key=lambda entry: entry[1].at):
             row = by_code.get(code)
             by_code[code] = CauseRow(
                 code,

@@ -93,6 +93,7 @@ def _runs(found: Figures, ended: QuerySet[Run]) -> dict[uuid.UUID, str]:
             cause = found.cause(workflow, code or "unknown")
             cause.runs += 1
             cause.newest, cause.words = str(pk), (words or "")[:_WORDS]
+            cause.at = completed.astimezone(UTC).isoformat(timespec="microseconds") if completed else ""
         else:
             group.cancelled += 1
     return runs

@@ -9,7 +9,7 @@ The document of a stretch (JSON), lists of rows whose first fields are the key:
     runs    [workflow, person, trigger, completed, failed, cancelled, reviewed, [ms of completed runs]]
     steps   [workflow, step, label, type, done, failed, retried, lost ms, limited, fallbacks, [ms]]
     spend   [workflow, person, provider, model, calls, input tokens, output tokens, money]
-    causes  [workflow, code, runs, newest run, words]
+    causes  [workflow, code, runs, newest run, words, its end (ISO)]
     mended  [ms from a run's first failure to its good end]
 """
 
@@ -84,6 +84,7 @@ class CauseFigures:
     runs: int = 0
     newest: str = ""
     words: str = ""
+    at: str = ""
 
 
 RunKey = tuple[str, str, str]
@@ -201,7 +202,7 @@ def total(stretches: Iterable[Figures]) -> Figures:
         for cause_key, reason in stretch.causes.items():
             cause = found.causes.setdefault(cause_key, CauseFigures())
             cause.runs += reason.runs
-            cause.newest, cause.words = reason.newest, reason.words
+            cause.newest, cause.words, cause.at = reason.newest, reason.words, reason.at
         found.mended.extend(stretch.mended)
     return found
 
@@ -234,7 +235,7 @@ def as_document(figures: Figures) -> JSONObject:
             [*key, one.calls, one.input_tokens, one.output_tokens, one.money]
             for key, one in figures.spend.items()
         ],
-        "causes": [[*key, one.runs, one.newest, one.words] for key, one in figures.causes.items()],
+        "causes": [[*key, one.runs, one.newest, one.words, one.at] for key, one in figures.causes.items()],
         "mended": list(figures.mended),
     }
 

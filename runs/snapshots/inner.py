@@ -17,6 +17,7 @@ from runs.engine.statuses import StepStatus
 from runs.models import Item, Run, StepRun
 from runs.snapshots import words
 from runs.snapshots.definitions import definitions_of, step_type_of, tile_of
+from workflows.definition.graph import StepDef
 from workflows.steps.catalog import CATALOG
 
 # The newest items in the panel; the container's list has all of them.
@@ -38,7 +39,7 @@ class InnerItem:
 
 @dataclass(frozen=True, slots=True)
 class InnerPanel:
-    """`hidden`: the container's own prompt. `asks` are (name, text as the author wrote it); `models` (name, times)."""
+    """`hidden`: the container's own prompt. `ended`: the container has come to its end. `asks` are (name, text as the author wrote it); `models` (name, times)."""
 
     key: str
     label: str
@@ -47,6 +48,7 @@ class InnerPanel:
     does: str
     hidden: bool
     off: bool
+    ended: bool
     container: str
     container_label: str
     begun: int
@@ -100,6 +102,7 @@ def inner_panel(run: Run, key: str) -> InnerPanel | None:
         does=kind.summary(step.config) if kind is not None else "",
         hidden=step.generated,
         off=not step.enabled,
+        ended=_has_ended(run, container),
         container=container.key,
         container_label=container.label,
         begun=len(rows),
@@ -113,6 +116,13 @@ def inner_panel(run: Run, key: str) -> InnerPanel | None:
         asks=tuple((name, str(step.config[field])) for field, name in _PROMPTS if step.config.get(field)),
         newest=_newest(run, [row for row in rows.values() if row.started_at is not None]),
     )
+
+
+def _has_ended(run: Run, container: StepDef) -> bool:
+    """Whether no item of it begins any more; one inside another may always begin anew."""
+    rows = StepRun.objects.filter(run=run, tenant_id=run.tenant_id, step_key=container.key, scope="")
+    found = rows.order_by("-round").values_list("completed_at", flat=True).first()
+    return container.parent is None and found is not None
 
 
 def _newest(run: Run, rows: list[StepRun]) -> tuple[InnerItem, ...]:

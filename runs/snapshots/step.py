@@ -136,15 +136,15 @@ class StepPanel:
         return tuple(call for one in self.tries for call in one.calls)
 
 
-def step_panel(run: Run, key: str) -> StepPanel | None:
-    """The step of this key in the run's version; None when there is none."""
+def step_panel(run: Run, key: str, *, scope: str = "") -> StepPanel | None:
+    """The step of this key in the run's version; None when there is none. `scope` names the item of a container's step."""
     definition = definitions_of({run.version_id})[run.version_id]
     if key not in definition.by_key:
         return None
     step = definition.step(key)
     kind = step_type_of(step.type)
     row = (
-        StepRun.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key, scope="")
+        StepRun.objects.filter(run=run, tenant_id=run.tenant_id, step_key=key, scope=scope)
         .order_by("-round")
         .first()
     )
@@ -207,17 +207,17 @@ def step_panel(run: Run, key: str) -> StepPanel | None:
         if original is not None and review is not None and review.edited is not None
         else None,
         uses_model=kind is not None and kind.uses_model(step.config),
-        sent=tuple(_sent(run, key, kind)),
+        sent=tuple(_sent(run, key, kind, scope)),
         has_items=CATALOG.is_container(step.type),
     )
 
 
-def _sent(run: Run, key: str, kind: StepType | None) -> Iterator[Sent]:
+def _sent(run: Run, key: str, kind: StepType | None, scope: str) -> Iterator[Sent]:
     """What this step has sent in any round, newest first; asked only of steps that send."""
     if kind is None or not (kind.is_outward or kind.name == "send_event"):
         return
     rows = Delivery.objects.filter(
-        run=run, tenant_id=run.tenant_id, step_run__step_key=key, step_run__scope=""
+        run=run, tenant_id=run.tenant_id, step_run__step_key=key, step_run__scope=scope
     )
     yield from (sent_of(row) for row in rows.order_by("-created_at")[:20])
 

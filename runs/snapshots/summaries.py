@@ -32,7 +32,8 @@ def summary_of(
     review: Review | None,
     attempts: Sequence[Attempt],
 ) -> str:
-    does = (
+    # What its author says of it reads better than what its settings do.
+    does = words.one_line(step.description) or (
         kind.summary(step.config)
         if kind is not None
         else f"A step of type {step.type}, which is not installed here"

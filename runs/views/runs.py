@@ -152,7 +152,7 @@ def _panel(request: TenantRequest, run: Run, key: str, panel: StepPanel | None, 
 
 
 def _inner(request: TenantRequest, run: Run, inner: InnerPanel) -> dict[str, Any]:
-    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off
+    ahead = not run.is_over and run.intent != Intent.CANCEL and not inner.off and not inner.ended
     return {
         "inner": inner,
         "panel": inner,

@@ -225,10 +225,9 @@ def _to_pin(request: TenantRequest, workflow: Workflow, key: str) -> JSONObject:
 
 def step_output(run: Run, step: StepDef) -> JSONObject | None:
     """What the step gave in this run (of a container's step: in its first item); None when nothing."""
-    scope = f"{step.parent}[0]" if step.parent is not None else ""
     row = (
         StepRun.objects.filter(
-            run=run, tenant_id=run.tenant_id, step_key=step.key, scope=scope, output__isnull=False
+            run=run, tenant_id=run.tenant_id, step_key=step.key, scope=_scope(step), output__isnull=False
         )
         .order_by("-round")
         .first()
@@ -238,6 +237,11 @@ def step_output(run: Run, step: StepDef) -> JSONObject | None:
 
 
 # --- parts ---------------------------------------------------------------------------------------
+
+
+def _scope(step: StepDef) -> str:
+    """Where a test shows a step: of a container's step the first item."""
+    return f"{step.parent}[0]" if step.parent is not None else ""
 
 
 def _step(workflow: Workflow, key: str) -> tuple[Definition, StepDef]:
@@ -340,7 +344,7 @@ def _before(
 
 
 def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: Run | None) -> dict[str, Any]:
-    panel = step_panel(tested, step.key) if tested is not None else None
+    panel = step_panel(tested, step.key, scope=_scope(step)) if tested is not None else None
     output = step_output(tested, step) if tested is not None else None
     fields, has_text = _fields_of(output)
     return {
@@ -352,6 +356,7 @@ def _result(request: TenantRequest, workflow: Workflow, step: StepDef, tested: R
         "fields": fields,
         "has_text": has_text,
         "failed_before": _failed_before(tested, step),
+        "waits_before": _waits_before(tested, step),
         "is_under_way": tested is not None and not tested.is_over,
         "editable": may_edit(request, workflow),
         "pinned": as_json(step.pinned) if step.pinned is not None else "",
@@ -378,6 +383,16 @@ def _failed_before(tested: Run | None, step: StepDef) -> str:
     failed = StepRun.objects.filter(run=tested, tenant_id=tested.tenant_id, status=StepStatus.FAILED)
     keys = dict(failed.order_by("completed_at").values_list("step_key", "label"))
     return "" if step.key in keys else next(iter(keys.values()), "")
+
+
+def _waits_before(tested: Run | None, step: StepDef) -> str:
+    """The label of the step before this one at which the test waits for a person."""
+    if tested is None or tested.is_over:
+        return ""
+    rows = StepRun.objects.filter(
+        run=tested, tenant_id=tested.tenant_id, status=StepStatus.WAITING, wait="review"
+    ).exclude(step_key=step.key)
+    return rows.values_list("label", flat=True).first() or ""
 
 
 def _asked_for(definition: Definition) -> JSONObject:

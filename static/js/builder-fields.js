@@ -95,6 +95,8 @@
     if (!button) return;
     last = document.getElementById(button.dataset.insert);
     document.getElementById("tab-data")?.click();
+    // By keys the data is the next thing to press; Escape leads back to the step.
+    if (event.detail === 0) document.querySelector("#tabpanel-data [data-reference]")?.focus();
   });
   // The button that opens the panel on narrow screens gives its place back.
   stepwell.enliven("[data-insert]", (button) => button.setAttribute("data-panel-open", ""));

@@ -1,5 +1,5 @@
 // Keys of the step list (design README §7): A adds after the step that has the focus, T tests it, E turns it on or off, Option and
-// arrows move it, Escape leads from a field to the step's head and closes it. The palette offers the same as words.
+// arrows move it, F2 renames it, Escape leads from a field to the step's head and closes it. The palette offers the same as words.
 // Ctrl ↵ (⌘ ↵) starts a test run, here and on the canvas; in a dialog it presses what the dialog is about.
 (() => {
   const steps = () => document.getElementById("steps");
@@ -46,6 +46,13 @@
       const back = meant() ?? document.querySelector("#steps .step.is-open") ?? document.getElementById("step-start");
       if (back) event.preventDefault();
       if (back) toggleOf(back)?.focus();
+      return;
+    }
+    if (event.key === "F2" && editable() && !event.defaultPrevented && !document.querySelector("dialog[open], [popover]:popover-open")) {
+      const about = meant(event.target);
+      if (!isStep(about)) return;
+      event.preventDefault();
+      stepwell.openCard(about.dataset.card, { field: "label" }).then(() => document.getElementById(`label-${about.dataset.card}`)?.select());
       return;
     }
     if (event.key === "Escape" && card) {

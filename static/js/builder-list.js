@@ -78,8 +78,10 @@
       event.preventDefault();
       const key = toggle.dataset.toggle;
       if (toggle.getAttribute("aria-expanded") === "true") {
+        const from = document.activeElement;
         await load(key, "close");
-        document.querySelector(`[data-toggle="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+        // Who has gone on meanwhile stays there.
+        if (document.activeElement === from || document.activeElement === document.body) document.querySelector(`[data-toggle="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
       } else await open(key, { beside: event.altKey });
       return;
     }
@@ -134,7 +136,7 @@
     // What is beside the list is about the step that is open.
     const of = target.closest("#steps") ? target : document.querySelector("#steps .step.is-open");
     const at = rows.findLastIndex((row) => row.contains(of));
-    last = { id: target.id, name: target.getAttribute("name"), keys: at < 0 ? [] : [rows[at], rows[at - 1], rows[at + 1]].filter(Boolean).map((row) => row.dataset.step) };
+    last = { inPanel: Boolean(target.closest("#panel")), id: target.id, name: target.getAttribute("name"), keys: at < 0 ? [] : [rows[at], rows[at - 1], rows[at + 1]].filter(Boolean).map((row) => row.dataset.step) };
   });
   const isLost = () => document.activeElement === document.body || !document.activeElement;
   const refind = () => {
@@ -142,7 +144,8 @@
     const same = last.id ? document.getElementById(last.id) : null;
     const inCard = !same && last.name ? document.querySelector(`#step-${CSS.escape(last.keys[0] ?? "")} [name="${CSS.escape(last.name)}"]`) : null;
     const toggle = last.keys.map((key) => document.querySelector(`#step-${CSS.escape(key)} [data-toggle]`)).find(Boolean);
-    for (const target of [same, inCard, toggle, document.querySelector("#steps [data-toggle]"), document.querySelector("#gap-end [data-add]"), document.getElementById("main")]) {
+    const tab = last.inPanel ? document.querySelector("#panel [role=tab][aria-selected=true]") : null;
+    for (const target of [same, inCard, tab, toggle, document.querySelector("#steps [data-toggle]"), document.querySelector("#gap-end [data-add]"), document.getElementById("main")]) {
       target?.focus({ preventScroll: true });
       if (!isLost()) return;
     }

@@ -108,27 +108,42 @@
     return control.defaultValue;
   };
   // `fields()` gives the page's fields, before and after. The answer of the returned function: what others touched shows
-  // what they wrote, what is unsaved or being typed here stays and knows what it was written on.
+  // what they wrote, what is unsaved or being typed here stays and knows what it was written on. What is here is noted right
+  // before an answer is drawn, not when it was asked for: people type and move on while it is under way.
   const keeping = (fields) => {
-    const unsaved = new Set(stepwell.unsaved?.() ?? []);
-    const kept = fields().filter((field) => unsaved.has(field) || (typing() && field.contains(document.activeElement)));
-    const notes = new Map(
-      kept.map((field) => {
-        const form = formOf(field);
-        const known = field.dataset.known ?? form?.querySelector("[name=revision]")?.value;
-        return [`${form?.id} ${field.dataset.field}`, { known, values: controlsOf(field).map(valueOf) }];
-      }),
-    );
-    const focused = document.activeElement;
-    const range = focused?.matches?.("textarea, input[type=text], input:not([type])") ? [focused.selectionStart, focused.selectionEnd] : null;
+    let notes;
+    let focused;
+    let range;
+    let drawnBy = null;
+    const note = (event) => {
+      const ctx = event?.detail.ctx ?? null;
+      // An answer may have several parts: the first tells what was there before it.
+      if (ctx && ctx === drawnBy) return;
+      drawnBy = ctx;
+      const unsaved = new Set(stepwell.unsaved?.() ?? []);
+      const kept = fields().filter((field) => unsaved.has(field) || (typing() && field.contains(document.activeElement)));
+      notes = new Map(
+        kept.map((field) => {
+          const form = formOf(field);
+          const known = field.dataset.known ?? form?.querySelector("[name=revision]")?.value;
+          return [`${form?.id} ${field.dataset.field}`, { known, values: controlsOf(field).map(valueOf) }];
+        }),
+      );
+      focused = document.activeElement;
+      range = focused?.matches?.("textarea, input[type=text], input:not([type])") ? [focused.selectionStart, focused.selectionEnd] : null;
+    };
+    note();
+    document.addEventListener("htmx:before:swap", note);
     return (touched) => {
+      document.removeEventListener("htmx:before:swap", note);
+      if (!touched) return;
       for (const field of fields()) {
         const form = formOf(field);
-        const note = notes.get(`${form?.id} ${field.dataset.field}`);
+        const noted = notes.get(`${form?.id} ${field.dataset.field}`);
         const controls = controlsOf(field);
-        if (note) {
-          controls.forEach((control, index) => index < note.values.length && setValue(control, note.values[index]));
-          if (note.known && form.querySelector("[name=revision]")?.value !== note.known) field.dataset.known = note.known;
+        if (noted) {
+          controls.forEach((control, index) => index < noted.values.length && setValue(control, noted.values[index]));
+          if (noted.known && form.querySelector("[name=revision]")?.value !== noted.known) field.dataset.known = noted.known;
         } else if (touched[form?.dataset.autosave]) {
           for (const control of controls) {
             setValue(control, drawnValue(control));

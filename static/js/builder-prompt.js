@@ -309,6 +309,19 @@
 
   // --- testing: the button of a card opens its panel at Test ---
   const showTest = () => document.getElementById("tab-test")?.click();
+  // The test comes after the panel: its first field gets the focus when it is there, unless the person has gone on by then.
+  stepwell.focusTest = () => {
+    const over = new AbortController();
+    const field = () => document.getElementById("steptest-source");
+    const arrived = () => {
+      if (!field() && document.getElementById("steptest-wait")) return;
+      over.abort();
+      field()?.focus();
+    };
+    for (const name of ["keydown", "pointerdown"]) document.addEventListener(name, () => over.abort(), { signal: over.signal, capture: true });
+    document.addEventListener("htmx:after:swap", arrived, { signal: over.signal });
+    arrived();
+  };
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-test-step]");
     if (!button || event.metaKey || event.ctrlKey) return;
@@ -318,7 +331,7 @@
     showTest();
     // The card was drawn anew, and with it the button that focus goes back to.
     stepwell.openPanel?.(document.querySelector(`[data-test-step="${CSS.escape(key)}"]`));
-    document.getElementById("steptest-source")?.focus();
+    stepwell.focusTest();
   });
   // A pin is an edit of the draft: the mark of the card comes with it.
   document.addEventListener("builder:pinned", (event) => {

@@ -59,7 +59,7 @@
   const go = async () => {
     const restore = shared.keeping(fields);
     const told = await shared.news(`${place().dataset.changes}?since=${known()}`, "builder:caught-up", "#steps", () => stepwell.openCards?.().join());
-    if (!told) return;
+    if (!told) return restore(null);
     const touched = told.touched ?? {};
     restore(touched);
     knows(told.revision);

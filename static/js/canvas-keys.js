@@ -155,9 +155,8 @@
       } else if (press === "t" && node.key !== "start") {
         stop();
         shared.choose(node.key, { from: buttonOf(node.key) }).then(() => {
-          const tab = document.getElementById("tab-test");
-          tab?.click();
-          (document.getElementById("steptest-source") ?? tab)?.focus({ preventScroll: true });
+          document.getElementById("tab-test")?.click();
+          stepwell.focusTest();
         });
       } else if (press === "e" && node.key !== "start") {
         stop();

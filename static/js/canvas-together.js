@@ -42,7 +42,7 @@
       const restore = together.keeping(fields);
       const chosen = shared.chosenKey();
       const told = await together.news(`${shared.base}canvas/world/`, "canvas:caught-up", "#world", () => `${shared.chosenKey()} ${shared.held()}`);
-      if (!told) return;
+      if (!told) return restore(null);
       restore(told.touched);
       knows(told.revision);
       if (chosen && !shared.node(chosen)) stepwell.toast("The step that you had open was deleted by somebody else.", {});

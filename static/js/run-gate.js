@@ -8,6 +8,19 @@ stepwell.enliven("[data-gate-form]", (form) => {
   };
   text?.addEventListener("input", say);
   say();
+  // A decided gate folds into its row: the focus goes to the next gate, else to where the run goes on.
+  const follow = (gate) => {
+    if (!document.querySelector("[data-run]")) return;
+    const watch = new MutationObserver(() => {
+      if (gate.isConnected) return;
+      watch.disconnect();
+      if (document.activeElement && document.activeElement !== document.body) return;
+      const next = document.querySelector("#run-gate .gate a, #run-gate .gate button, #run-gate .gate textarea") ?? document.querySelector("#run-flow [data-step-link]");
+      (next ?? document.getElementById("main"))?.focus({ preventScroll: true });
+    });
+    watch.observe(document.body, { childList: true, subtree: true });
+    setTimeout(() => watch.disconnect(), 30000);
+  };
   form.addEventListener("submit", async (event) => {
     if (event.defaultPrevented || !document.querySelector("[data-run], [data-desk]")) return;
     const button = event.submitter;
@@ -24,6 +37,7 @@ stepwell.enliven("[data-gate-form]", (form) => {
         const told = answer.headers.get("HX-Trigger");
         if (told) stepwell.toast(JSON.parse(told).toast.text, { topic: "review" });
         form.dispatchEvent(new CustomEvent("gate:decided", { bubbles: true }));
+        follow(form.closest(".gate"));
         return;
       }
       delete form.dataset.sent;

@@ -196,6 +196,8 @@
       setTimeout(() => step.classList.remove("is-changed"), FLASH);
     }
     old.replaceWith(fresh);
+    // What htmx acts on in it has to be shown to htmx: it came by another way.
+    window.htmx?.process(fresh);
     // An element that was carried over has lost the focus on its way.
     if (active?.isConnected) active.focus({ preventScroll: true });
     else if (focused && !fresh.contains(document.activeElement)) {

@@ -13,10 +13,11 @@
   let revision = "";
   let unseen = 0;
 
-  // While a run is held people change its data, which no row tells of: then every change counts.
+  // While a run is held people change its data, which no row tells of: then every change counts. What can be done with
+  // a step is another thing when the run is over.
   const held = () => document.querySelector("#run-controls[data-held]") !== null;
   const revisionOf = (row) =>
-    row ? [row.dataset.revision, row.querySelector(".bp__set")?.ariaPressed, held() && document.querySelector("[data-run]")?.dataset.runStamp].join() : "";
+    row ? [row.dataset.revision, document.querySelector("[data-run]")?.dataset.runOver, row.querySelector(".bp__set")?.ariaPressed, held() && document.querySelector("[data-run]")?.dataset.runStamp].join() : "";
   const mark = (key) => {
     for (const row of document.querySelectorAll(".runstep.is-selected")) row.classList.remove("is-selected");
     document.querySelectorAll("[data-step-link][aria-current]").forEach((link) => link.removeAttribute("aria-current"));

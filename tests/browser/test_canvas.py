@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.test_builder import builder, cookies  # noqa: F401  (fixtures)
 from tests.support.axe import axe_violations
+from tests.support.stack import Stack
 
 
 def node(page: Page, name: str) -> Locator:
@@ -127,3 +128,55 @@ def test_a_workflow_is_drawn_by_mouse_and_keys_and_the_list_shows_the_same(
     page.keyboard.press("l")
     page.wait_for_url(f"**/?open={key}*")
     expect(page.locator(f"#step-{key}.is-open")).to_be_visible()
+
+
+def test_list_and_canvas_of_two_people_show_the_same_without_loading_again(
+    builder: Page,  # noqa: F811
+    browser: Browser,
+    stack: Stack,
+) -> None:
+    page = builder
+    address = page.url.split("?")[0]
+    page.goto(f"{address}canvas/")
+    page.wait_for_selector("[data-ready]")
+    page.get_by_role("button", name="Add the first step").click()
+    page.get_by_label("Find a kind of step").fill("transform")
+    page.keyboard.press("Enter")
+    expect(node(page, "Transform")).to_be_visible()
+    expect(page.locator("#panel-in[data-open]")).to_have_attribute("data-open", key_of(page, "Transform"))
+    context = browser.new_context(base_url=stack.url, viewport={"width": 1440, "height": 900})
+    other = context.new_page()
+    other.goto(stack.sign_in_link_for("nadia@demo.example"))
+    other.get_by_role("button").first.click()
+    other.wait_for_url(f"{stack.url}/**")
+    other.goto(address)
+    other.wait_for_load_state("load")
+    # Who has what open is said on the step itself.
+    card = other.locator(f'[data-card="{key_of(page, "Transform")}"]')
+    expect(card.locator(".av--who")).to_be_visible(timeout=15_000)
+    card.locator("[data-toggle]").first.click()
+    expect(node(page, "Transform").locator(".av--who")).to_be_visible(timeout=15_000)
+    # A path dropped on the ground opens the picker there; the list shows what came of it.
+    quiet(page)
+    x, y = middle(node(page, "Transform").locator(".port--out"))
+    pull(page, (x, y), (x + 60, y + 160))
+    page.get_by_label("Find a kind of step").fill("delay")
+    page.keyboard.press("Enter")
+    expect(paths(page, "Transform", "Delay")).to_have_count(1)
+    expect(other.locator('#steps [data-card][data-name="Delay"]')).to_be_visible(timeout=15_000)
+    # What the list renames is renamed in the drawing, and its panel stays with the step that is open here.
+    other.locator(".step.is-open").get_by_label("Name of the step").fill("Tidy up first")
+    expect(node(page, "Tidy up first")).to_be_visible(timeout=15_000)
+    expect(page.locator("#panel-in[data-open]")).to_have_attribute("data-open", key_of(page, "Delay"))
+    # A step that is moved can be put back by its toast.
+    quiet(page)
+    before = node(page, "Delay").get_attribute("data-x") or ""
+    x, y = middle(node(page, "Delay"))
+    pull(page, (x, y), (x + 88, y + 44))
+    expect(node(page, "Delay")).not_to_have_attribute("data-x", before)
+    page.locator(".toast").last.get_by_role("button", name="Undo").click()
+    expect(node(page, "Delay")).to_have_attribute("data-x", before)
+    # Its test stands beside its settings.
+    page.get_by_role("tab", name="Test", exact=True).click()
+    expect(page.locator("#steptest")).to_be_visible(timeout=15_000)
+    context.close()

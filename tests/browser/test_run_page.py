@@ -172,13 +172,14 @@ def test_the_page_catches_up_by_itself_when_the_web_process_was_killed(signed_in
         eventually(lambda: others.open == 4, 60)
         page.get_by_role("button", name="Approve and continue").click()
         expect(page.locator(".runstep", has_text="Approved by Nadia")).to_be_visible(timeout=WATCHING)
-        expect(page.locator(".gate")).to_be_visible(timeout=WATCHING)
+        # The question after the step that writes.
+        after = "Shall we go on with this plan?"
+        expect(page.locator("#run-gate")).to_contain_text(after, timeout=WATCHING)
+        eventually(lambda: all(after in one.parts.get("run-gate", "") for one in others.all), 60)
         stored = stored_outputs(stack.data_dir, run)
-        eventually(
-            lambda: all("Second Review Gate" in one.parts.get("run-gate", "") for one in others.all), 60
-        )
         for viewer in others.all:
-            assert (viewer.gaps, viewer.differing, viewer.connected) == (0, 0, 2)
+            assert (viewer.gaps, viewer.differing) == (0, 0)
+            assert viewer.connected > 1
             assert viewer.texts, "the step after the gate wrote"
             for attempt, step in viewer.step_of.items():
                 assert viewer.texts[attempt] == stored[step][1]["content"]

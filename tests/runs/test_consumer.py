@@ -321,10 +321,9 @@ async def test_the_page_itself_prints_the_same_fragments():
     world, run, _, _ = await running_run()
     client: Client = await sync_to_async(factories.client_of)(world.bob)
     html = (await sync_to_async(client.get)(reverse("runs:detail", args=[run.pk]))).content.decode()
-    squeezed = " ".join(html.split())
+    # A fragment has no token; the page's script fills it in.
+    squeezed = re.sub(r'(name="csrfmiddlewaretoken" value=")[^"]*', r"\1", " ".join(html.split()))
     for part, fragment in still(await everything(run, world.bob)).items():
-        if part in ("run-controls", "run-gate"):
-            continue
         page_part = " ".join(fragment.split())
         assert page_part in still({"page": squeezed})["page"], part
 

@@ -249,5 +249,6 @@ def test_steps_inside_a_container_have_a_panel_and_breakpoints_of_their_own(worl
     assert (run.status, run.debug["breakpoints"]) == ("paused", ["f"])
     done = panel(client, run, "inner")
     assert "2 done" in done
+    assert 'name="run_to"' not in done, "its container has come to its end"
     assert all(word in done for word in ("red", "blue", "f%5B0%5D"))
     assert 'data-panel-of="inner"' in client.get(f"/runs/{run.pk}/?step=inner").content.decode()

@@ -67,6 +67,8 @@ def test_from_the_event_to_the_second_mail(world: World, lead: Workflow) -> None
     page = client_of(world.bob).get(f"/triggers/{lead.pk}/lead/").content.decode()
     assert f"Run {run.number}</a>" in page
     assert "The same was there already" in page
+    builder = client_of(world.bob).get(f"/workflows/{lead.pk}/").content.decode()
+    assert "also by crm/lead_status.changed; asks for status" in builder
 
 
 def test_another_status_ends_at_the_filter_and_one_without_data_is_refused_with_a_reason(

@@ -208,7 +208,7 @@ def _attempts(tenant: Tenant, fact: RunFact, step: StepFact, row: StepRun) -> li
             run_id=fact.id,
             tenant=tenant,
             number=step.tries,
-            status="completed",
+            status="succeeded",
             provider=fact.provider,
             model=fact.model,
             input_tokens=fact.tokens[0],

@@ -77,6 +77,8 @@ class Viewer:
     connected: int = 0
     is_open: bool = False
     heard: list[tuple[str, int, float]] = field(default_factory=list)
+    # When its line was open: [from, until], the last one without an end while it is.
+    sessions: list[list[float]] = field(default_factory=list)
 
     def hear(self, message: dict[str, Any]) -> None:
         if "a" in message:
@@ -104,7 +106,7 @@ class Viewer:
         return next((self.texts[a] for a, step in reversed(self.step_of.items()) if step == step_run), "")
 
     def late_ms(self, step_run: str, sent: list[tuple[int, float]]) -> list[float]:
-        """How late each piece of the step's text was here, after the model had sent it."""
+        """How late each piece of the step's text was here, after the model had sent it; of those sent while it listened."""
         moments = [moment for _, moment in sent]
         counts = [count for count, _ in sent]
         found: list[float] = []
@@ -113,9 +115,17 @@ class Viewer:
             if self.step_of[attempt] != step_run:
                 continue
             first, last = bisect_left(counts, told + 1), bisect_left(counts, length)
-            found += [(at - moments[place]) * 1_000 for place in range(first, min(last + 1, len(counts)))]
+            found += [
+                (at - moments[place]) * 1_000
+                for place in range(first, min(last + 1, len(counts)))
+                if self._listened(moments[place])
+            ]
             told = length
         return found
+
+    def _listened(self, moment: float) -> bool:
+        # Not in the first second: that is still the catching up.
+        return any(start + 1 < moment < (*rest, moment + 1)[0] for start, *rest in self.sessions)
 
 
 class Viewers:
@@ -155,10 +165,13 @@ class Viewers:
                 reader, writer = await self._connected(viewer)
                 viewer.is_open, pause = True, FIRST_PAUSE_S
                 viewer.connected += 1
+                viewer.sessions.append([time.time()])
                 await _listen(viewer, reader, writer)
             except (OSError, EOFError, asyncio.IncompleteReadError):
                 pass
             finally:
+                if viewer.is_open:
+                    viewer.sessions[-1].append(time.time())
                 viewer.is_open = False
             await asyncio.sleep(pause * random.uniform(0.75, 1.25))
             pause = min(pause * 2, LONGEST_PAUSE_S)

@@ -146,6 +146,13 @@ class TriggerDef:
     config: JSONObject = field(default_factory=dict)
     input_mapping: JSONObject = field(default_factory=dict)
 
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The names that an event trigger waits for."""
+        given = self.config.get("event") if self.type == "event" else None
+        found = given if isinstance(given, list) else [given] if given else []
+        return tuple(str(name) for name in found)
+
 
 @dataclass(frozen=True)
 class Definition:

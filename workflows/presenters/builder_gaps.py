@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workflows.definition.graph import EdgeDef, StepDef
 from workflows.definition.lanes import START_ROW, LaneRow, Strand
 from workflows.definition.ordering import cycle, list_order
+from workflows.definition.types import main_port
 from workflows.presenters.builder_parts import Body, Chip, EndView, GapView, Place
 from workflows.presenters.builder_rails import end_rail, gap_rail
 from workflows.steps import registry
@@ -91,7 +92,7 @@ class Gaps:
                 for name, label in ports
                 if name not in taken
             ]
-        else:
+        if (main := main_port(step, CATALOG)) is not None and main in taken:
             found.append(Place(f"after:{step.key}", f"on a new branch of {step.label}"))
         return tuple(found)
 

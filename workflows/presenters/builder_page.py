@@ -113,6 +113,8 @@ class BuilderPage:
         inputs = self.definition.input_variables()
         names = [variable.name for variable in inputs]
         asks = f"asks for {_names(names)}" if names else "asks for nothing"
+        if events := [name for trigger in self.definition.triggers for name in trigger.events]:
+            asks = f"also by {_names(events)}; {asks}"
         mine = tuple(
             problem
             for problem in self.problems

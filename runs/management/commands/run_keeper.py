@@ -15,6 +15,7 @@ from django.db import close_old_connections, connections
 from runs.services.credit import watch_credit
 from runs.services.digests import write_digests
 from runs.services.fire_events import fire_events
+from runs.services.keep_statistics import keep_statistics
 from runs.services.reassign_review import remind_reviews
 from runs.services.recover_runs import prune_stale, recover_runs
 from runs.services.retention import prune_runs
@@ -67,6 +68,7 @@ class Command(BaseCommand):
                     Duty("roll_up", roll_up, every_s=1_800.0),
                     Duty("prune_runs", prune_runs, every_s=600.0),
                     Duty("prune_stale", prune_stale, every_s=3_600.0),
+                    Duty("keep_statistics", keep_statistics, every_s=900.0),
                 ],
                 stop,
                 rest_s=every,
