@@ -130,6 +130,7 @@ soak: setup-test
 	$(PY) -m bench.soak
 	STEPWELL_ROUNDS=$${SOAK_ROUNDS:-20} STEPWELL_LONG_FAULTS=1 STEPWELL_CRASH_SEED=$$SOAK_SEED STEPWELL_MANY_ITEMS=1000 \
 	  $(PY) -m pytest -q -s tests/acceptance/test_rounds_whole.py tests/acceptance/test_many_items_whole.py
+	STEPWELL_PROOFS=1 $(PY) -m pytest -q -s tests/acceptance/test_live_page_whole.py tests/acceptance/test_lead_by_mouse.py
 
 clean:
 	rm -rf .venv .tools .stamps node_modules static/vendor staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
