@@ -153,7 +153,9 @@ class Gaps:
                 # One of several branches of the same answer: the split has said so, the lane leads here.
                 answer = ""
             if answer and (edge.source != above.key or len(above.leaving) == 1):
-                chips.append(Chip(answer, f", of {self.definition.step(edge.source).label}", lane.column))
+                # Right below its step an answer needs no name of whose it is.
+                of = "" if edge.source == above.key else f", of {self.definition.step(edge.source).label}"
+                chips.append(Chip(answer, of, lane.column))
             elif edge.condition:
                 chips.append(Chip("Only if", f" {edge.condition}", lane.column))
         return tuple(chips)
