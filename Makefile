@@ -22,7 +22,8 @@ help:
 	@echo "make test    every check that CI runs"
 	@echo "make lint    the quick part of it: format, lint, types, import contracts, missing migrations"
 	@echo "make bench   benchmarks, as ratios against a floor measured in the same run"
-	@echo "make soak    a long run under load and crashes (SOAK_MINUTES), then rounds of faults (SOAK_ROUNDS) and 1,000 items"
+	@echo "make proofs  the long proofs: whole workflows built and run in a browser by mouse, keyboard and canvas, a morning of reviews"
+	@echo "make soak    a long run under load and crashes (SOAK_MINUTES), rounds of faults (SOAK_ROUNDS), 1,000 items, the proofs"
 	@echo "make lock    resolve the lock files again from pyproject.toml and package.json"
 	@echo "make clean   remove what setup made (the data folder var/ stays)"
 
@@ -121,16 +122,18 @@ check-types:
 # on SQLite, so that the last line is the closing line of the whole.
 test: lint
 	$(PY) -m tests.support.postgres $(PY) -m pytest -q -n 2 -m postgres
-	$(PY) -m pytest -q -n 2
+	$(PY) -m pytest -q -n 2 --durations=20
 
-.PHONY: bench soak clean
+.PHONY: bench proofs soak clean
 bench: setup-test
 	$(PY) -m bench
+# Minutes each: CI runs short versions of them.
+proofs: setup-test
+	STEPWELL_PROOFS=1 $(PY) -m pytest -q -s tests/acceptance tests/upgrades
 soak: setup-test
 	$(PY) -m bench.soak
 	STEPWELL_ROUNDS=$${SOAK_ROUNDS:-20} STEPWELL_LONG_FAULTS=1 STEPWELL_CRASH_SEED=$$SOAK_SEED STEPWELL_MANY_ITEMS=1000 \
-	  $(PY) -m pytest -q -s tests/acceptance/test_rounds_whole.py tests/acceptance/test_many_items_whole.py
-	STEPWELL_PROOFS=1 $(PY) -m pytest -q -s tests/acceptance/test_live_page_whole.py tests/acceptance/test_lead_by_mouse.py
+	  STEPWELL_PROOFS=1 $(PY) -m pytest -q -s tests/acceptance tests/upgrades
 
 clean:
 	rm -rf .venv .tools .stamps node_modules static/vendor staticfiles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results

@@ -67,7 +67,7 @@
       }
     };
     const startWire = (event, start) => {
-      gesture = { kind: "wire", id: event.pointerId, ...start };
+      gesture = { kind: "wire", id: event.pointerId, at: [event.clientX, event.clientY], pressed: nodeAt(event.target), ...start };
       shared.unwire();
       shared.hold(true);
       if (start.edge) shared.wire(start.edge).group.classList.add("is-moving");
@@ -93,10 +93,12 @@
       dash(from, to, gesture.backward);
     };
     const endWire = (event) => {
-      const { source, port, target, backward, edge, over, overPort } = gesture;
+      const { source, port, target, backward, edge, over, overPort, at, pressed } = gesture;
       undash();
       gesture = null;
       shared.hold(false);
+      // Far away, ports reach over most of their step: a press that does not move is meant for the step.
+      if (pressed && Math.hypot(event.clientX - at[0], event.clientY - at[1]) < 2 * SLACK) return choosePressed(event, pressed);
       if (over && (over.key === "start" || (source === "start" && !backward))) {
         stepwell.toast("A step starts the workflow by itself when no path leads to it. Remove the paths to it instead.", { kind: "bad" });
       } else if (over && edge) {

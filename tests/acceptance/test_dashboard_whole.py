@@ -84,7 +84,8 @@ def _versions(made: Sequence[Workflow]) -> dict[Any, WorkflowVersion]:
 def test_every_number_of_the_dashboard_is_what_hands_count(world: World, history: list[RunFact]):
     assert world.vera.user is not None
     client = client_of(world.vera)
-    check_all(client, history, "read from the rows")
+    # Ninety days of rows are read again for each of seven pages: what is stored first is what people wait for.
+    check_all(client, history, "read from the rows", LOOKED_AT[:3])
     while roll_up(NOW, at_once=1_000):
         pass
     check_all(client, history, "stored")
@@ -126,8 +127,8 @@ def test_every_number_of_the_dashboard_is_what_hands_count(world: World, history
     check_all(client, history, f"after retention left {kept:,} runs of {len(history):,}")
 
 
-def check_all(client: Client, history: list[RunFact], when: str) -> None:
-    for period in LOOKED_AT:
+def check_all(client: Client, history: list[RunFact], when: str, periods: Sequence[str] = LOOKED_AT) -> None:
+    for period in periods:
         buckets, length, against = PERIODS[period]
         expected = Expected.of(history, Window(NOW, buckets, length))
         check(client, period, expected, against)
