@@ -219,6 +219,7 @@ def test_fifty_people_watch_a_run_through_everything_and_see_what_is_stored(
         scene.brief_held.set()
         _loses_the_web(crowd, stack, viewers)
         scene.openers_held.set()
+        scene.brief.go_on.set()
         _loses_redis(crowd, stack, viewers)
         _is_approved(crowd, phone)
         _ends(crowd, stack, viewers, scene, run)

@@ -223,6 +223,7 @@ class Scene:
         self.brief = ClockedReply(
             pieces=[BRIEF[at : at + 7] for at in range(0, len(BRIEF), 7)],
             pause_s=brief_pause_s,
+            slow_from=400,
             wait=self.brief_held,
             hold_after=60,
             usage=(1_200, 1_900),
@@ -238,6 +239,7 @@ class Scene:
         }
 
     def let_go(self) -> None:
+        self.brief.go_on.set()
         for event in (self.start_held, self.research_held, self.openers_held, self.brief_held):
             event.set()
 

@@ -36,15 +36,24 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 
 @dataclass(frozen=True)
 class ClockedReply(Reply):
-    """A reply with `pause_s` before each piece, that notes when it sent it: `sent` holds (characters so far, moment)."""
+    """A reply with `pause_s` before each piece, that notes when it sent it: `sent` holds (characters so far, moment).
+
+    From the piece `slow_from` on it only trickles until `go_on` is set: it must not be over before the test is there.
+    """
 
     pause_s: float = 0.0
+    slow_from: int = 1_000_000
+    go_on: threading.Event = field(default_factory=threading.Event)
     sent: list[tuple[int, float]] = field(default_factory=list)
 
     def parts(self) -> Any:
         count = 0
-        for piece in super().parts():
-            time.sleep(self.pause_s)
+        for place, piece in enumerate(super().parts()):
+            if place < self.slow_from:
+                time.sleep(self.pause_s)
+            else:
+                self.go_on.wait(3.0)
+                time.sleep(self.pause_s)
             count += len(piece)
             self.sent.append((count, time.time()))
             yield piece
