@@ -134,6 +134,8 @@ class Mouse:
             paths.locator("summary").click()
         paths.get_by_label("Also goes on to").select_option(label=target)
         self.saved(lambda: paths.get_by_role("button", name="Add the path").click())
+        # Until the list is drawn anew, its + still say the places of before.
+        expect(card.locator("summary", has_text="goes on to")).to_contain_text(target)
 
     def drag(self, name: str, gap: Locator, *, x: float = 120.0) -> None:
         """Lift a card by its handle, carry it into a gap, let go."""

@@ -76,6 +76,7 @@ def test_data_is_chosen_and_mended_and_a_step_tested_and_pinned(builder: Page) -
         "([area, wanted]) => area.value && JSON.stringify(JSON.parse(area.value).properties) === wanted",
         arg=[schema.element_handle(), json.dumps(field, separators=(",", ":"))],
     )
+    page.get_by_text("As JSON Schema").click()
     saved(page, lambda: schema.fill('{"type": "object", "properties": {"tier": {"type": "string"}}}'))
     expect(page.get_by_role("textbox", name="Name of field tier")).to_have_value("tier")
     assert axe_violations(page) == []
