@@ -50,8 +50,12 @@ class StartForm(forms.Form):
             choices=[(step.key, step.label) for step in steps[:_STOPS]],
             widget=forms.CheckboxSelectMultiple,
         )
-        for variable in definition.input_variables():
-            self.fields[f"input_{variable.name}"] = input_field(variable)
+        asked = definition.input_variables()
+        for variable in asked:
+            field = self.fields[f"input_{variable.name}"] = input_field(variable)
+            if len(asked) > 2 and variable.type is VariableType.STRING:
+                # Many of them are names and addresses; each grows with what is written into it.
+                field.widget.attrs |= {"rows": 1, "data-low": ""}
 
     def asked(self) -> list[forms.BoundField]:
         """The fields of the input variables, in their order."""

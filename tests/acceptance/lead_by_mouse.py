@@ -203,7 +203,9 @@ class Mouse:
 
     # --- testing, publishing ---
 
-    def test(self, name: str, input_data: str = "", *, is_gate: bool = False) -> None:
+    def test(
+        self, name: str, input_data: str = "", *, is_gate: bool = False, shows: str = "done|retry"
+    ) -> None:
         """The Test button of a card, the data, Test, and a result that says how it went; a gate is decided in its run."""
         button = self.page.get_by_role("link", name=f"Test {name}", exact=True).or_(
             self.page.get_by_role("button", name=f"Test {name}", exact=True)
@@ -228,7 +230,7 @@ class Mouse:
             return
         over = self.page.locator("#steptest-result[data-steptest-over]")
         expect(over).to_be_visible(timeout=60_000)
-        expect(over.locator(".st").first).to_have_attribute("data-s", re.compile("done|retry"))
+        expect(over.locator(".st").first).to_have_attribute("data-s", re.compile(f"^({shows})$"))
 
     def approve(self, question: str = "") -> None:
         """Approve the gate on the run page."""

@@ -139,7 +139,14 @@ def steps_tried(mouse: Mouse, said: Said) -> None:
     if mouse.page.locator("#steptest-source", has_text="Halden").count() == 0:
         mouse.keep_as_sample("Halden")
     for want in lead.STEPS[1:]:
-        mouse.test(want.title, is_gate=want.type == "review")
+        if want.title == lead.NURTURE:
+            # A good lead does not come here, so another one does.
+            mouse.test(want.title, json.dumps(lead.SMALL_LEAD))
+        elif want.title == lead.TELL:
+            mouse.test(want.title, json.dumps(lead.LEAD), shows="skip|off")
+        else:
+            data = json.dumps(lead.LEAD) if want.title == lead.UPDATE else ""
+            mouse.test(want.title, data, is_gate=want.type == "review")
 
 
 def published(mouse: Mouse, said: Said, note: str = "The first one") -> None:

@@ -93,7 +93,7 @@ def test_an_items_own_prompt_is_no_row(world: World) -> None:
     snapshot = run_snapshot(fresh(run))
     assert [row.key for row in snapshot.rows] == ["f"]
     (own,) = snapshot.row("f").inside
-    assert (own.key, own.hidden, own.does) == ("f-item", True, "Say {{ item }}")
+    assert (own.key, own.hidden, own.does) == ("f-item", True, "writer · Say the item")
     assert snapshot.demo
     panel = item_panel(fresh(run), "f[0]")
     assert panel is not None

@@ -39,6 +39,10 @@ def items_of(value: JSONValue, split: str = "auto") -> list[NewItem]:
     return _split(value if isinstance(value, str) else as_text(value), split)
 
 
+# What a list or a title puts before its words; "2024 in numbers" keeps its year.
+_MARK = re.compile(r"^\s*(?:#{1,6}|[-*•]|\d+[.)])\s+")
+
+
 def heading_of(value: JSONValue) -> str:
     """The heading of an item that has none: its heading, title, name or description, else its first line (07 §2)."""
     if isinstance(value, dict):
@@ -50,7 +54,7 @@ def heading_of(value: JSONValue) -> str:
         text = as_text(value)
     except ValueError:
         return ""
-    return next((line.strip().lstrip("#-*0123456789. ") for line in text.splitlines() if line.strip()), "")
+    return next((_MARK.sub("", line).strip() for line in text.splitlines() if line.strip()), "")
 
 
 def _split(text: str, split: str) -> list[NewItem]:
