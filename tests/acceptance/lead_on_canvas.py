@@ -233,7 +233,9 @@ class CanvasMouse(Mouse):
         self.page.mouse.up()
         expect(self.page.locator("[data-chosen-count]")).to_have_text(f"{len(names)} steps")
 
-    def test(self, name: str, input_data: str = "", *, is_gate: bool = False) -> None:
+    def test(
+        self, name: str, input_data: str = "", *, is_gate: bool = False, shows: str = "done|retry"
+    ) -> None:
         """The Test tab of a step: the data, Test, and a result that says how it went. Gates are decided in runs."""
         assert not is_gate
         self.open(name)
@@ -250,7 +252,7 @@ class CanvasMouse(Mouse):
         self.saved(lambda: tab.get_by_role("button", name="Test", exact=True).click())
         over = self.page.locator("#steptest-result[data-steptest-over]")
         expect(over).to_be_visible(timeout=60_000)
-        expect(over.locator(".st").first).to_have_attribute("data-s", re.compile("done|retry"))
+        expect(over.locator(".st").first).to_have_attribute("data-s", re.compile(f"^({shows})$"))
 
     def open(self, name: str) -> Locator:
         (spot,) = self.reach(lambda: [self.middle(self.grip(name))])
