@@ -24,15 +24,19 @@
       behaviours.push(behaviour);
       startIn(document, behaviour);
     },
-    announce(text) {
+    // `instead`: what was said a moment ago is no longer so (a card that is carried on).
+    announce(text, { instead = false } = {}) {
       const region = document.querySelector("[data-announce]");
       if (!region) return;
       // The same words twice would be said once.
       region.textContent = "";
       // Two at one time are said together: the second must not take the place of the first.
-      if (saying.push(text) > 1) return;
+      const waiting = saying.length > 0;
+      if (instead) saying.length = 0;
+      saying.push(text);
+      if (waiting) return;
       setTimeout(() => {
-        region.textContent = saying.join(". ");
+        region.textContent = saying.map((said) => (saying.length > 1 ? said.replace(/\.$/, "") : said)).join(". ");
         saying.length = 0;
       }, 50);
     },

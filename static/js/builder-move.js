@@ -153,7 +153,7 @@
     lifted.lane = null;
     mark();
     gap.scrollIntoView({ block: "nearest" });
-    stepwell.announce(wordsOf(lifted));
+    stepwell.announce(wordsOf(lifted), { instead: true });
   };
   // The gaps below and above the card, where a first press goes.
   const neighbour = (all, key, down) => {
@@ -216,7 +216,7 @@
     if (now + by >= lanes.length) return aimAt(inside());
     lifted.lane = lanes[now + by];
     mark();
-    stepwell.announce(wordsOf(lifted));
+    stepwell.announce(wordsOf(lifted), { instead: true });
   };
   // The end of the list that holds it, and that of the container beside it: the one below before the one above.
   const outside = () => {
@@ -241,7 +241,7 @@
   const putBack = () => {
     const name = cardOf(lifted.key).dataset.name;
     end();
-    stepwell.announce(`${name} is back in its place.`);
+    stepwell.announce(`${name} is back in its place.`, { instead: true });
   };
   // Another place gets the focus: what was lifted goes back.
   document.addEventListener("focusout", (event) => {

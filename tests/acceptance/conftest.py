@@ -15,9 +15,7 @@ from tests.support.fake_openai import FakeOpenAI
 from tests.support.site import Site
 
 # Proofs take minutes: `make soak` runs them, a short version of the same path runs in CI.
-proof = pytest.mark.skipif(
-    not os.environ.get("STEPWELL_PROOFS"), reason="a proof of minutes: STEPWELL_PROOFS=1 runs it"
-)
+proof = pytest.mark.proof
 
 SEED = int(os.environ.get("STEPWELL_CRASH_SEED") or random.SystemRandom().randrange(1_000_000))
 

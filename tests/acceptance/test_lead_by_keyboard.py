@@ -23,9 +23,7 @@ from tests.support.stack import Stack, running_stack
 
 OWNER = "kim@marlowe.example"
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("STEPWELL_PROOFS") != "1", reason="Minutes long: STEPWELL_PROOFS=1 (make soak) runs it."
-)
+pytestmark = pytest.mark.proof
 
 
 @pytest.fixture

@@ -274,9 +274,7 @@ def somebody(browser: Browser, stack: Stack, email: str, broken: list[str]) -> P
     return page
 
 
-@pytest.mark.skipif(
-    not os.environ.get("STEPWELL_PROOFS"), reason="a proof of minutes: STEPWELL_PROOFS=1 runs it"
-)
+@pytest.mark.proof
 def test_the_lead_qualification_is_built_on_the_canvas_alone_and_run_there(
     browser: Browser, stack: Stack, world: LeadWorld
 ) -> None:

@@ -31,9 +31,7 @@ from tests.support.jobs import eventually
 from tests.support.reviewer import Decided, Keyboard, Phone
 from tests.support.stack import Stack, running_stack
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("STEPWELL_PROOFS") != "1", reason="takes minutes; set STEPWELL_PROOFS=1"
-)
+pytestmark = pytest.mark.proof
 PICTURES = os.environ.get("STEPWELL_PICTURES")
 RUNS = {"Release notes": 9, "Customer answers": 9, "Contract check": 4, "Topic analysis": 1, "Price list": 5}
 GATES = 40

@@ -17,7 +17,7 @@ from tests.support.stack import running_stack
 SEED = int(os.environ.get("STEPWELL_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
-@pytest.mark.skipif(os.environ.get("STEPWELL_PROOFS") != "1", reason="minutes: STEPWELL_PROOFS=1 runs it")
+@pytest.mark.proof
 def test_a_thousand_edits_of_two_processes_lose_nothing_and_break_no_graph(tmp_path: Path) -> None:
     print(f"STEPWELL_SEED={SEED}, 1,000 edits")  # noqa: T201
     with running_stack(tmp_path) as stack:

@@ -125,6 +125,7 @@ def test_describe_take_test_with_a_sample_and_drop_a_change(own_page: Page, mode
 
 def test_samples_are_kept_removed_and_brought_back(own_page: Page, stack: Stack) -> None:
     page = own_page
+    page.goto("/workflows/?q=Text+pipeline")
     page.get_by_role("link", name="Text pipeline", exact=True).first.click()
     page.wait_for_url(re.compile(r"/workflows/[0-9a-f-]{36}/$"))
     address = page.url

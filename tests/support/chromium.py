@@ -77,7 +77,11 @@ def unpacked() -> Path:
     executable.chmod(0o755)
     for archive in ("al2023.tar.br", "fonts.tar.br", "swiftshader.tar.br"):
         with tarfile.open(fileobj=io.BytesIO(_unpack(archive))) as packed:
-            packed.extractall(fresh, filter="data")
+            # Python 3.11 knows the filter from 3.11.4 on; the archives are the pinned package's own.
+            if hasattr(tarfile, "data_filter"):
+                packed.extractall(fresh, filter="data")
+            else:
+                packed.extractall(fresh)
     (fresh / "fonts.conf").write_text(FONTS.format(folder=target), encoding="utf-8")
     fresh.chmod(0o755)
     try:

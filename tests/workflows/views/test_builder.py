@@ -380,6 +380,7 @@ def test_a_card_knows_the_places_right_after_it(world: World):
     assert after(html, "Worth a call?") == {
         f"edge:{ids['worth>brief']}": "Yes, between Worth a call? and Write the brief",
         f"edge:{ids['worth>nurture']}": "No, between Worth a call? and Add to the list",
+        "after:worth": "on a new branch of Worth a call?",
     }
     assert list(after(html, "Tidy").values()) == [
         "between Tidy and Score the fit",

@@ -174,7 +174,7 @@ def test_a_viewer_sees_the_canvas_and_cannot_edit_it(alice: Actor, draft: Workfl
     viewer = client_of(member(alice.tenant, "viewer"))
     page = viewer.get(url(draft, "canvas/")).content.decode()
     assert 'id="node-two"' in page
-    assert "data-editable" not in page
+    assert " data-editable" not in page
     assert 'id="picker"' not in page
 
 
