@@ -117,6 +117,8 @@ class Mouse:
         card = self.card(name)
         if "is-open" not in (card.get_attribute("class") or ""):
             card.locator("[data-toggle]").first.click()
+        # The one that was open folds with the answer.
+        expect(self.open_card).to_have_count(1)
         expect(self.open_card).to_have_attribute("data-name", name)
         return self.open_card
 
@@ -266,6 +268,6 @@ class Mouse:
     def compare(self, old: str, new: str) -> None:
         """On the versions page; each choice draws the page again."""
         for name, label, said in (("To", new, "to"), ("From", old, "from")):
-            self.page.get_by_label(name, exact=True).select_option(label=label)
-            self.page.wait_for_url(re.compile(f"[?&]{said}={re.findall('[0-9]+', label)[0]}"))
+            with self.page.expect_navigation(url=re.compile(f"[?&]{said}={re.findall('[0-9]+', label)[0]}")):
+                self.page.get_by_label(name, exact=True).select_option(label=label)
             self.page.wait_for_load_state("load")

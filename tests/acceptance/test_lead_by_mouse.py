@@ -153,7 +153,7 @@ def ran(mouse: Mouse, said: Said) -> None:
     page.get_by_role("link", name="Run", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Fill in with").select_option(label="Halden")
-    expect(dialog.get_by_label("company")).to_have_value(lead.LEAD["company"])
+    expect(dialog.get_by_role("textbox", name="Company")).to_have_value(lead.LEAD["company"])
     dialog.get_by_role("button", name="Run it", exact=True).last.click()
     for question in ("Is Halden Cold Chain worth a call?", "Send these openers?"):
         mouse.approve(question)
