@@ -18,6 +18,7 @@ from django.utils import timezone
 from bench.pages import RUNS, Browser, finished_run
 from bench.report import equal, section, spent
 from bench.support import DATA_DIR, Bench
+from runs.models import Run
 from runs.services.keep_statistics import keep_statistics
 from runs.services.roll_up import roll_up
 from runs.views.history import PAGES
@@ -85,6 +86,8 @@ def _queries(ask: Any) -> int:
 
 
 def _long_runs(browser: Browser, bench: Bench, history: BigHistory) -> None:
+    # What has just been written was not started in this minute, which has its limit.
+    Run.objects.filter(tenant=bench.tenant).update(created_at=timezone.now() - timedelta(hours=1))
     long = finished_run(bench, 200)
     items = history.items_run(1_000)
     for name, run in (("200 steps", long), ("1,000 items", items)):
