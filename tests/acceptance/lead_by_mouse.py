@@ -236,10 +236,12 @@ class Mouse:
 
     def approve(self, question: str = "") -> None:
         """Approve the gate on the run page."""
-        gate = self.page.locator("section.gate", has_text=question)
+        gate = self.page.locator("section.gate", has_text=question).first
         expect(gate).to_be_visible(timeout=120_000)
+        asked = gate.get_by_role("heading").first.inner_text()
         gate.get_by_role("button", name="Approve").first.click()
-        expect(gate).to_be_hidden(timeout=60_000)
+        # Another gate may open in its place.
+        expect(self.page.locator("section.gate", has_text=asked)).to_be_hidden(timeout=60_000)
 
     def back_to_the_builder(self) -> None:
         """From a run's page, by the name of its workflow in the bar."""
